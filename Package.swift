@@ -1,0 +1,54 @@
+// swift-tools-version: 6.3
+// SPDX-License-Identifier: Apache-2.0
+import PackageDescription
+
+/// What every Swift target of ours is held to.
+let strict: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let strictC: [CSetting] = [.treatAllWarnings(as: .error)]
+
+/// A provider exports its entry function and nothing else. The kit is linked into each of them.
+func provider(_ name: String) -> Target {
+  .target(
+    name: name, dependencies: ["UffdPluginABI", "UffdProviderKit"], path: "Plugins/\(name)",
+    swiftSettings: strict,
+    linkerSettings: [
+      .unsafeFlags(["-Xlinker", "--version-script=\(Context.packageDirectory)/Plugins/provider.map"])
+    ])
+}
+
+let package = Package(
+  name: "uffdhost",
+  products: [
+    .library(name: "UffdHost", targets: ["UffdHost"]),
+    .library(name: "UffdPluginABI", targets: ["UffdPluginABI"]),
+    .library(name: "UffdProviderKit", targets: ["UffdProviderKit"]),
+    .executable(name: "uffdhost", targets: ["uffdhost"]),
+    .library(name: "AnonProvider", type: .dynamic, targets: ["AnonProvider"]),
+    .library(name: "ShmemProvider", type: .dynamic, targets: ["ShmemProvider"]),
+    .library(name: "HugetlbProvider", type: .dynamic, targets: ["HugetlbProvider"]),
+  ],
+  targets: [
+    // The contract between host and provider. Knows nobody.
+    .target(name: "UffdPluginABI", cSettings: strictC),
+    // What Swift's Glibc cannot say about Linux. Knows nobody.
+    .target(name: "CLinux", cSettings: strictC),
+    // The core.
+    .target(name: "UffdHost", dependencies: ["UffdPluginABI", "CLinux"], swiftSettings: strict),
+    // The command.
+    .executableTarget(name: "uffdhost", dependencies: ["UffdHost"], swiftSettings: strict),
+    // For authors of providers in Swift; linked into the provider, never into the host.
+    .target(name: "UffdProviderKit", dependencies: ["UffdPluginABI"], swiftSettings: strict),
+    provider("AnonProvider"),
+    provider("ShmemProvider"),
+    provider("HugetlbProvider"),
+    .testTarget(name: "UffdHostTests", dependencies: ["UffdHost", "UffdPluginABI"], swiftSettings: strict),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "clinux.h"
+
+#include <linux/falloc.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+/* --- userfaultfd ---------------------------------------------------------------------------------- */
+
+static int64_t kernel_read(int fd, void *buffer, uint64_t length) {
+  ssize_t n = read(fd, buffer, length);
+  return n < 0 ? -errno : n;
+}
+
+/*
+ * The output field is preset to 0: the kernel leaves it alone when it refuses the arguments or the
+ * process is gone, and kernels before 6.15 also when nothing was done for EAGAIN.
+ */
+static int32_t kernel_copy(int fd, uint64_t dst, uint64_t src, uint64_t length, uint64_t mode,
+                           int64_t *done) {
+  struct uffdio_copy request = {.dst = dst, .src = src, .len = length, .mode = mode, .copy = 0};
+  int result = ioctl(fd, UFFDIO_COPY, &request);
+  *done = request.copy;
+  return result ? -errno : 0;
+}
+
+static int32_t kernel_zeropage(int fd, uint64_t start, uint64_t length, uint64_t mode, int64_t *done) {
+  struct uffdio_zeropage request = {.range = {start, length}, .mode = mode, .zeropage = 0};
+  int result = ioctl(fd, UFFDIO_ZEROPAGE, &request);
+  *done = request.zeropage;
+  return result ? -errno : 0;
+}
+
+static int32_t kernel_continue(int fd, uint64_t start, uint64_t length, uint64_t mode, int64_t *done) {
+  struct uffdio_continue request = {.range = {start, length}, .mode = mode, .mapped = 0};
+  int result = ioctl(fd, UFFDIO_CONTINUE, &request);
+  *done = request.mapped;
+  return result ? -errno : 0;
+}
+
+static int32_t kernel_poison(int fd, uint64_t start, uint64_t length, uint64_t mode, int64_t *done) {
+  struct uffdio_poison request = {.range = {start, length}, .mode = mode, .updated = 0};
+  int result = ioctl(fd, UFFDIO_POISON, &request);
+  *done = request.updated;
+  return result ? -errno : 0;
+}
+
+static int32_t kernel_wake(int fd, uint64_t start, uint64_t length) {
+  struct uffdio_range request = {start, length};
+  return ioctl(fd, UFFDIO_WAKE, &request) ? -errno : 0;
+}
+
+const struct clinux_uffd_ops clinux_uffd_kernel = {
+    .read = kernel_read,
+    .copy = kernel_copy,
+    .zeropage = kernel_zeropage,
+    .continue_ = kernel_continue,
+    .poison = kernel_poison,
+    .wake = kernel_wake,
+};
+
+int32_t clinux_uffd_from_device(int device, int flags) {
+  int fd = ioctl(device, USERFAULTFD_IOC_NEW, (long)flags);
+  return fd < 0 ? -errno : fd;
+}
+
+int32_t clinux_uffd_from_syscall(int flags) {
+  long fd = syscall(SYS_userfaultfd, flags);
+  return fd < 0 ? -errno : (int32_t)fd;
+}
+
+int32_t clinux_uffd_api(int fd, uint64_t *features, uint64_t *ioctls) {
+  struct uffdio_api request = {.api = UFFD_API, .features = *features, .ioctls = 0};
+  int result = ioctl(fd, UFFDIO_API, &request);
+  *features = request.features;
+  *ioctls = request.ioctls;
+  return result ? -errno : 0;
+}
+
+int32_t clinux_uffd_register(int fd, uint64_t start, uint64_t length, uint64_t mode, uint64_t *ioctls) {
+  struct uffdio_register request = {.range = {start, length}, .mode = mode, .ioctls = 0};
+  int result = ioctl(fd, UFFDIO_REGISTER, &request);
+  *ioctls = request.ioctls;
+  return result ? -errno : 0;
+}
+
+int32_t clinux_uffd_unregister(int fd, uint64_t start, uint64_t length) {
+  struct uffdio_range request = {start, length};
+  return ioctl(fd, UFFDIO_UNREGISTER, &request) ? -errno : 0;
+}
+
+/* --- Files, memory, threads ----------------------------------------------------------------------- */
+
+int32_t clinux_memfd_create(const char *name, uint32_t flags) {
+  int fd = memfd_create(name, flags);
+  return fd < 0 ? -errno : fd;
+}
+
+int32_t clinux_add_seals(int fd, int seals) { return fcntl(fd, F_ADD_SEALS, seals) ? -errno : 0; }
+
+int32_t clinux_gettid(void) { return (int32_t)syscall(SYS_gettid); }
+
+void clinux_set_thread_name(const char *name) {
+  char kept[16] = {0};
+  strncpy(kept, name, sizeof kept - 1);
+  pthread_setname_np(pthread_self(), kept);
+}
+
+int32_t clinux_pin_to_cpu(int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  return sched_setaffinity(0, sizeof set, &set) ? -errno : 0;
+}
+
+int32_t clinux_eventfd(void) {
+  int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return fd < 0 ? -errno : fd;
+}
+
+void clinux_eventfd_ring(int fd) {
+  uint64_t one = 1;
+  /* EAGAIN: the counter is full, so the bell is ringing already. */
+  ssize_t ignored = write(fd, &one, sizeof one);
+  (void)ignored;
+}
+
+void clinux_eventfd_clear(int fd) {
+  uint64_t count;
+  ssize_t ignored = read(fd, &count, sizeof count);
+  (void)ignored;
+}
+
+int32_t clinux_poll(struct pollfd *fds, uint64_t count, int64_t timeout_nanoseconds) {
+  struct timespec timeout = {timeout_nanoseconds / 1000000000, timeout_nanoseconds % 1000000000};
+  int ready = ppoll(fds, count, timeout_nanoseconds < 0 ? NULL : &timeout, NULL);
+  return ready < 0 ? -errno : ready;
+}
+
+int32_t clinux_punch_hole(int fd, uint64_t offset, uint64_t length) {
+  return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length) ? -errno
+                                                                                                : 0;
+}
+
+int32_t clinux_madvise(void *start, uint64_t length, int advice) {
+  return madvise(start, length, advice) ? -errno : 0;
+}
+
+int64_t clinux_filesystem_type(int fd) {
+  struct statfs info;
+  return fstatfs(fd, &info) ? -errno : (int64_t)info.f_type;
+}
+
+int64_t clinux_filesystem_block_size(int fd) {
+  struct statfs info;
+  return fstatfs(fd, &info) ? -errno : (int64_t)info.f_bsize;
+}
+
+int32_t clinux_prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint64_t d) {
+  int result = prctl(option, a, b, c, d);
+  return result < 0 ? -errno : result;
+}
+
+const char *clinux_errno_name(int value) { return strerrorname_np(value); }
