@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// What to do about a fault, from its kind and the two page states. Pure: the whole table is tested
+// without a kernel. Who calls it: a reader, before it asks a provider, and again before it installs.
+
+/// The kind of a fault.
+enum FaultKind: UInt8, CaseIterable {
+  case missing, minor
+  /// A flag this host does not know, or write protection, which it never arms.
+  case unknown
+
+  @inline(__always)
+  init(flags: UInt64) {
+    let known = UffdMessage.writeFlag | UffdMessage.minorFlag
+    if flags & ~known != 0 {
+      self = .unknown
+    } else {
+      self = flags & UffdMessage.minorFlag != 0 ? .minor : .missing
+    }
+  }
+}
+
+/// How a region maps its memory and where its content goes: all that a decision needs to know of it.
+struct RegionShape: Equatable {
+  var shared: Bool
+  /// Missing content is published into the backing; else it goes into the mapping alone.
+  var fillsBacking: Bool
+  /// The backing came with its content (a file the user named): our page states say nothing of it.
+  var arrivesFilled: Bool
+}
+
+/// What to do about one page.
+enum FaultAction: Equatable {
+  /// Get the content and install it (publish it first, if the region fills a backing).
+  case fill
+  /// Install zeroes.
+  case zero
+  /// Ask the provider whether its filemap holds the page, then CONTINUE.
+  case lookUp
+  /// CONTINUE without asking: the fault is older than the publication of its page.
+  case mapCached
+  /// Somebody is filling the page; come back.
+  case wait
+  /// The page cache holds a page that nobody published: punch it, wake, fill it as missing.
+  case evict
+  /// Poison it (again).
+  case poison
+}
+
+/// Decides one page. `backing` is nil for a region without one.
+///
+/// A page that is `mapped` and missing all the same is either a stale message (the install finds EEXIST and
+/// wakes), or a discard of which no event told us: zero in both cases, never the provider's old bytes.
+func decide(
+  _ kind: FaultKind, _ shape: RegionShape, _ region: RegionPage, _ backing: BackingPage?
+) -> FaultAction {
+  if kind == .unknown || region == .poisoned { return .poison }
+  guard let backing, shape.fillsBacking || shape.arrivesFilled else {
+    // Content belongs to the mapping alone; a page of the backing below it does not matter (it is
+    // shadowed by the COPY, as for any MAP_PRIVATE mapping).
+    return region == .unmapped ? .fill : .zero
+  }
+  if !shape.shared && region == .discarded {
+    // The client's private page is gone for good; what the backing holds is not its content any more.
+    return .zero
+  }
+  if shape.arrivesFilled {
+    // The kernel says whether the page is there; a hole is filled by policy or by the provider.
+    return kind == .minor ? .lookUp : (region == .discarded ? .zero : .fill)
+  }
+  switch (kind, backing) {
+  case (_, .filling): return .wait
+  case (.minor, .present): return .lookUp
+  case (.minor, .absent), (.minor, .punched): return .evict
+  case (_, .present): return .mapCached
+  case (_, .punched): return .zero
+  case (_, .absent): return region == .discarded ? .zero : .fill
+  }
+}

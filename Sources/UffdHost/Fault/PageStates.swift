@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// What we know of each page, two bits a granule. Two vocabularies over one table: a region page belongs
+// to a mapping, a backing page to the content that mappings share. Poison and discard are of the mapping.
+
+/// A page of a region, as the client sees it.
+enum RegionPage: UInt8, CaseIterable {
+  /// Nothing was installed yet.
+  case unmapped = 0
+  /// We installed content.
+  case mapped = 1
+  /// The client gave it back. Stays so after it was zeroed: an install that the client's madvise wipes a
+  /// moment later must not bring old content back.
+  case discarded = 2
+  /// We poisoned it. COPY would overwrite poison, so nobody may fill it.
+  case poisoned = 3
+}
+
+/// A page of a backing.
+enum BackingPage: UInt8, CaseIterable {
+  /// The page cache does not hold it.
+  case absent = 0
+  /// Somebody has claimed it and is getting the content.
+  case filling = 1
+  /// Published.
+  case present = 2
+  /// It was published and a client punched it away: it reads zero now, in every region.
+  case punched = 3
+}
+
+/// Two bits for each granule, in memory that costs nothing until a page is touched. Any thread may
+/// change any page; a word changes atomically.
+@safe struct PageStates: @unchecked Sendable {
+  private let words: UnsafeMutablePointer<UInt64>
+  let count: UInt64
+  private static let perWord: UInt64 = 32
+
+  /// Bytes of zeroed memory that `count` pages need.
+  static func bytes(for count: UInt64) -> UInt64 { (count + perWord - 1) / perWord * 8 }
+
+  /// `memory` holds `bytes(for: count)` zero bytes and outlives the view.
+  init(_ memory: UnsafeMutableRawPointer, count: UInt64) {
+    unsafe words = memory.assumingMemoryBound(to: UInt64.self)
+    self.count = count
+  }
+
+  @inline(__always)
+  private func locate(_ page: UInt64) -> (word: AtomicWord, shift: UInt64) {
+    precondition(page < count)
+    return unsafe (AtomicWord(words + Int(page / Self.perWord)), page % Self.perWord * 2)
+  }
+
+  @inline(__always)
+  func bits(_ page: UInt64) -> UInt8 {
+    let (word, shift) = locate(page)
+    return UInt8(truncatingIfNeeded: word.acquired >> shift & 3)
+  }
+
+  @inline(__always)
+  func setBits(_ page: UInt64, _ bits: UInt8) {
+    let (word, shift) = locate(page)
+    var found = word.relaxed
+    while !word.compareExchange(&found, found & ~(3 << shift) | UInt64(bits) << shift) {}
+  }
+
+  /// Changes one page from `old` to `new`; false if it is not `old`.
+  @inline(__always)
+  func replaceBits(_ page: UInt64, _ old: UInt8, with new: UInt8) -> Bool {
+    let (word, shift) = locate(page)
+    var found = word.acquired
+    while found >> shift & 3 == UInt64(old) {
+      if word.compareExchange(&found, found & ~(3 << shift) | UInt64(new) << shift) { return true }
+    }
+    return false
+  }
+
+  /// Sets a run of pages, whole words at a time where the run covers them.
+  func setBits(_ range: Range<UInt64>, _ bits: UInt8) {
+    precondition(range.upperBound <= count)
+    let pattern = UInt64(bits) * 0x5555_5555_5555_5555
+    var page = range.lowerBound
+    while page < range.upperBound {
+      if page % Self.perWord == 0, range.upperBound - page >= Self.perWord {
+        unsafe AtomicWord(words + Int(page / Self.perWord)).release(pattern)
+        page += Self.perWord
+      } else {
+        setBits(page, bits)
+        page += 1
+      }
+    }
+  }
+
+  /// How many pages have these bits. Walks the table; for reports, not for the fault path.
+  func count(ofBits bits: UInt8) -> UInt64 {
+    var total: UInt64 = 0
+    for page in 0..<count where self.bits(page) == bits { total += 1 }
+    return total
+  }
+}
+
+extension PageStates {
+  @inline(__always)
+  func region(_ page: UInt64) -> RegionPage { RegionPage(rawValue: bits(page))! }
+  @inline(__always)
+  func set(_ page: UInt64, _ state: RegionPage) { setBits(page, state.rawValue) }
+  @inline(__always)
+  func backing(_ page: UInt64) -> BackingPage { BackingPage(rawValue: bits(page))! }
+  @inline(__always)
+  func set(_ page: UInt64, _ state: BackingPage) { setBits(page, state.rawValue) }
+  @inline(__always)
+  func replace(_ page: UInt64, _ old: BackingPage, with new: BackingPage) -> Bool {
+    replaceBits(page, old.rawValue, with: new.rawValue)
+  }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory from mmap(2): regions, publisher mappings, staging, page states.
+import CLinux
+import Glibc
+
+/// A mapping that we own; unmapped when its owner goes away.
+@safe final class Mapping: @unchecked Sendable {
+  let base: UnsafeMutableRawPointer
+  let length: Int
+
+  private init(_ base: UnsafeMutableRawPointer, _ length: Int) {
+    unsafe self.base = base
+    self.length = length
+  }
+  deinit { unsafe munmap(base, length) }
+
+  var address: UInt64 { UInt64(UInt(bitPattern: unsafe base)) }
+
+  private static func map(
+    _ length: UInt64, _ protection: Int32, _ flags: Int32, _ fd: Int32, _ offset: UInt64
+  ) throws(Errno) -> Mapping {
+    guard length > 0, length <= UInt64(Int.max) else { throw .EINVAL }
+    let base = unsafe mmap(nil, Int(length), protection, flags, fd, off_t(offset))
+    guard let base = unsafe base, unsafe base != MAP_FAILED else { throw Errno(errno) }
+    return unsafe Mapping(base, Int(length))
+  }
+
+  /// Private anonymous memory, charged only as it is used: tables and staging of our own.
+  static func scratch(_ length: UInt64) throws(Errno) -> Mapping {
+    try map(length, PROT_READ | PROT_WRITE, MAP_PRIVATE | Int32(MAP_ANONYMOUS) | MAP_NORESERVE, -1, 0)
+  }
+
+  /// Anonymous memory to be served. MADV_DONTFORK: a forked child would read zeroes in missing pages,
+  /// for it has no uffd of its own.
+  static func anonymousRegion(_ length: UInt64, alignment: UInt64) throws(Errno) -> Mapping {
+    let mapping = try aligned(length, alignment)
+    unsafe clinux_madvise(mapping.base, UInt64(mapping.length), MADV_DONTFORK)
+    return mapping
+  }
+
+  /// A window of a backing. Own hugetlb backings are mapped with reservation (no MAP_NORESERVE), so
+  /// that an empty pool is an error here and not a fault that cannot be served later.
+  static func window(
+    fd: Int32, offset: UInt64, length: UInt64, shared: Bool
+  ) throws(Errno) -> Mapping {
+    let mapping = try map(
+      length, PROT_READ | PROT_WRITE, shared ? MAP_SHARED : MAP_PRIVATE, fd, offset)
+    unsafe clinux_madvise(mapping.base, UInt64(mapping.length), MADV_DONTFORK)
+    return mapping
+  }
+
+  /// A file's content, read-only. Lent to COPY; a file that shrinks is an EFAULT there.
+  static func file(fd: Int32, length: UInt64) throws(Errno) -> Mapping {
+    try map(length, PROT_READ, MAP_SHARED, fd, 0)
+  }
+
+  private static func aligned(_ length: UInt64, _ alignment: UInt64) throws(Errno) -> Mapping {
+    let page: UInt64 = 4096
+    if alignment <= page {
+      return try map(length, PROT_READ | PROT_WRITE, MAP_PRIVATE | Int32(MAP_ANONYMOUS), -1, 0)
+    }
+    let (total, overflow) = length.addingReportingOverflow(alignment)
+    if overflow { throw .ENOMEM }
+    // Map too much, then give back what lies before and behind the aligned part.
+    let raw = unsafe mmap(
+      nil, Int(total), PROT_READ | PROT_WRITE, MAP_PRIVATE | Int32(MAP_ANONYMOUS), -1, 0)
+    guard let raw = unsafe raw, unsafe raw != MAP_FAILED else { throw Errno(errno) }
+    let start = UInt64(UInt(bitPattern: raw))
+    let head = (alignment - start % alignment) % alignment
+    let base = unsafe raw + Int(head)
+    if head > 0 { unsafe munmap(raw, Int(head)) }
+    let tail = total - head - length
+    if tail > 0 { unsafe munmap(base + Int(length), Int(tail)) }
+    return unsafe Mapping(base, Int(length))
+  }
+
+  /// Replaces the pages by an inaccessible reservation, so that a late access is SIGSEGV and the
+  /// addresses are not handed to anybody else until the mapping goes away.
+  func seal() {
+    unsafe mmap(
+      base, length, PROT_NONE,
+      MAP_PRIVATE | Int32(MAP_ANONYMOUS) | MAP_FIXED | MAP_NORESERVE, -1, 0)
+  }
+}
+
+/// Makes lent memory present in our page tables (MADV_POPULATE_READ), waiting for the disk if need be.
+/// Errors are left for the COPY to find, page by page.
+func populateForReading(_ start: UnsafeRawPointer, length: UInt64) {
+  let page: UInt64 = 4096
+  let address = UInt64(UInt(bitPattern: start))
+  let first = address & ~(page - 1)
+  let (end, overflow) = address.addingReportingOverflow(length)
+  guard !overflow, let base = unsafe UnsafeMutableRawPointer(bitPattern: UInt(first)) else { return }
+  unsafe clinux_madvise(base, end - first, CLINUX_MADV_POPULATE_READ)
+}

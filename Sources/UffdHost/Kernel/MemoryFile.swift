@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// The memfd behind a backing.
+import CLinux
+import Glibc
+
+/// A shmem or hugetlb file of ours (memfd_create(2)), or one on tmpfs or hugetlbfs that a user named.
+final class MemoryFile: Sendable {
+  private let descriptor: Descriptor
+  let kind: MemoryKind
+  /// Size of its pages in bytes: 4096, or the huge page.
+  let pageSize: UInt64
+
+  private init(_ descriptor: Descriptor, _ kind: MemoryKind, _ pageSize: UInt64) {
+    self.descriptor = descriptor
+    self.kind = kind
+    self.pageSize = pageSize
+  }
+
+  var fd: Int32 { descriptor.fd }
+
+  /// Creates a memfd of `size` bytes, sealed against any change of its size.
+  static func create(kind: MemoryKind, granule: UInt64, size: UInt64) throws(HostError) -> MemoryFile
+  {
+    var flags = UInt32(MFD_CLOEXEC) | UInt32(MFD_ALLOW_SEALING)
+    var pageSize: UInt64 = 4096
+    if kind == .hugetlb {
+      // MFD_HUGE_*: the logarithm of the page size from bit 26.
+      flags |= UInt32(MFD_HUGETLB) | UInt32(granule.trailingZeroBitCount) << 26
+      pageSize = granule
+    }
+    let fd = unsafe clinux_memfd_create("uffdhost", flags)
+    guard fd >= 0 else {
+      throw HostError(
+        .system,
+        "a \(kind.rawValue) memfd cannot be created (\(Errno(-fd).name))"
+          + (kind == .hugetlb
+            ? "; is there a pool for this page size? See 'uffdhost doctor'" : ""))
+    }
+    let descriptor = Descriptor(owning: fd)
+    guard size <= UInt64(Int64.max), ftruncate(fd, off_t(size)) == 0 else {
+      throw HostError(
+        .system, "a \(kind.rawValue) memfd of \(size) bytes cannot be made (\(Errno(errno).name))")
+    }
+    // Nobody, not even a client that is handed the descriptor, may pull pages from under a COPY.
+    _ = clinux_add_seals(fd, CLINUX_SEAL_SHRINK | CLINUX_SEAL_GROW)
+    return MemoryFile(descriptor, kind, pageSize)
+  }
+
+  /// Opens a file that is itself the backing. Nil kind: it is on no memory file system.
+  static func open(_ path: String) throws(HostError) -> (file: MemoryFile, size: UInt64) {
+    let fd = unsafe Glibc.open(path, O_RDWR | O_CLOEXEC)
+    guard fd >= 0 else {
+      throw HostError(.usage, "the backing file '\(path)' cannot be opened (\(Errno(errno).name))")
+    }
+    let descriptor = Descriptor(owning: fd)
+    var info = stat()
+    guard unsafe fstat(fd, &info) == 0, info.st_size > 0 else {
+      throw HostError(.usage, "the backing file '\(path)' is empty or cannot be examined")
+    }
+    let size = UInt64(info.st_size)
+    switch clinux_filesystem_type(fd) {
+    case Int64(CLINUX_TMPFS_MAGIC):
+      return (MemoryFile(descriptor, .shmem, 4096), size)
+    case Int64(CLINUX_HUGETLBFS_MAGIC):
+      return (
+        MemoryFile(descriptor, .hugetlb, UInt64(clinux_filesystem_block_size(fd))), size
+      )
+    default:
+      throw HostError(
+        .usage,
+        "the backing file '\(path)' is on neither tmpfs nor hugetlbfs, and userfaultfd serves no other; "
+          + "copy it to /dev/shm")
+    }
+  }
+
+  /// Frees the pages of a range (fallocate(2), FALLOC_FL_PUNCH_HOLE).
+  func punch(_ offset: UInt64, length: UInt64) {
+    _ = clinux_punch_hole(fd, offset, length)
+  }
+}

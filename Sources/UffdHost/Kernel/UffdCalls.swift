@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ioctls of a fault's life. This file and Userfaultfd.swift are the only places where UFFDIO calls
+// are made.
+import CLinux
+
+/// Replaces calls of a running session: for tests that must see what the kernel does not do on demand.
+/// The real table is `clinux_uffd_kernel`.
+@safe package struct UffdCallTable: @unchecked Sendable {
+  let table: UnsafePointer<clinux_uffd_ops>
+  package init(_ table: UnsafeRawPointer) {
+    unsafe self.table = table.assumingMemoryBound(to: clinux_uffd_ops.self)
+  }
+  static let kernel: UffdCallTable = {
+    let copy = UnsafeMutablePointer<clinux_uffd_ops>.allocate(capacity: 1)
+    unsafe copy.initialize(to: clinux_uffd_kernel)
+    return unsafe UffdCallTable(UnsafeRawPointer(copy))
+  }()
+}
+
+/// What an install call answered: 0 or an errno, and the output field of its struct.
+struct CallResult {
+  /// 0, or the errno as a positive number.
+  var error: Int32
+  /// Bytes done, when positive. Never counted when zero or negative.
+  var done: Int64
+
+  @inline(__always)
+  var succeeded: Bool { error == 0 }
+}
+
+/// The calls of one uffd. A view: the descriptor belongs to its `Userfaultfd`.
+@safe struct UffdCalls: @unchecked Sendable {
+  let fd: Int32
+  private let table: UnsafePointer<clinux_uffd_ops>
+
+  init(fd: Int32, table: UffdCallTable) {
+    self.fd = fd
+    unsafe self.table = table.table
+  }
+
+  /// read(2): bytes read, or a negative errno.
+  @inline(__always)
+  func read(_ buffer: UnsafeMutableRawPointer, _ length: Int) -> Int {
+    unsafe Int(table.pointee.read(fd, buffer, UInt64(length)))
+  }
+  /// UFFDIO_COPY.
+  @inline(__always)
+  func copy(to destination: UInt64, from source: UnsafeRawPointer, length: UInt64) -> CallResult {
+    var done: Int64 = 0
+    let result = unsafe table.pointee.copy(
+      fd, destination, UInt64(UInt(bitPattern: source)), length, 0, &done)
+    return CallResult(error: -result, done: done)
+  }
+  /// UFFDIO_ZEROPAGE.
+  @inline(__always)
+  func zero(_ start: UInt64, length: UInt64) -> CallResult {
+    var done: Int64 = 0
+    let result = unsafe table.pointee.zeropage(fd, start, length, 0, &done)
+    return CallResult(error: -result, done: done)
+  }
+  /// UFFDIO_CONTINUE.
+  @inline(__always)
+  func `continue`(_ start: UInt64, length: UInt64) -> CallResult {
+    var done: Int64 = 0
+    let result = unsafe table.pointee.continue_(fd, start, length, 0, &done)
+    return CallResult(error: -result, done: done)
+  }
+  /// UFFDIO_POISON.
+  @inline(__always)
+  func poison(_ start: UInt64, length: UInt64) -> CallResult {
+    var done: Int64 = 0
+    let result = unsafe table.pointee.poison(fd, start, length, 0, &done)
+    return CallResult(error: -result, done: done)
+  }
+  /// UFFDIO_WAKE. Succeeds on any page-aligned range, mapped or not.
+  @inline(__always)
+  func wake(_ start: UInt64, length: UInt64) {
+    _ = unsafe table.pointee.wake(fd, start, length)
+  }
+}
