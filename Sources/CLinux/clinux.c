@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/uio.h>
 
 /* --- userfaultfd ---------------------------------------------------------------------------------- */
 
@@ -164,3 +165,11 @@ int32_t clinux_prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 }
 
 const char *clinux_errno_name(int value) { return strerrorname_np(value); }
+
+int32_t clinux_read_carefully(const void *source, void *destination, uint64_t length) {
+  struct iovec local = {destination, length};
+  struct iovec remote = {(void *)(uintptr_t)source, length};
+  ssize_t n = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+  if (n < 0) return -errno;
+  return (uint64_t)n == length ? 0 : -EFAULT;
+}

@@ -83,6 +83,9 @@ int32_t clinux_prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 /* The symbolic name of an errno value ("EAGAIN"), or NULL. */
 const char *clinux_errno_name(int value);
 
+/* process_vm_readv(2) on the calling process: -EFAULT where a load would crash. */
+int32_t clinux_read_carefully(const void *source, void *destination, uint64_t length);
+
 /*
  * Accesses to memory that another thread may have to fill, or that may be poisoned. A SIGBUS or
  * SIGSEGV of the access itself is caught (sigsetjmp; the handler passes every other signal on).

@@ -79,8 +79,8 @@ func nextStep(
     case .poison: return .cannotPoison
     case .copy: return .hostBug
     }
-  case .ENOMEM: return .noMemory
-  case .ESRCH, .ENOSPC: return .clientGone
+  case .ENOMEM, .ENOSPC: return .noMemory
+  case .ESRCH: return .clientGone
   case .EIO: return .badMemory
   case .EINTR: return .putOff
   default: return .hostBug

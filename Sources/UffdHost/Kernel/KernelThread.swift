@@ -25,7 +25,9 @@ final class KernelThread: @unchecked Sendable {
     var all = sigset_t()
     var before = sigset_t()
     unsafe sigfillset(&all)
-    for crash in [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT] { unsafe sigdelset(&all, crash) }
+    for crash in [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT] {
+      unsafe sigdelset(&all, crash)
+    }
     unsafe pthread_sigmask(SIG_SETMASK, &all, &before)
     let result = unsafe pthread_create(
       &handle, nil,

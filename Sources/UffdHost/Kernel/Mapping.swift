@@ -27,7 +27,8 @@ import Glibc
 
   /// Private anonymous memory, charged only as it is used: tables and staging of our own.
   static func scratch(_ length: UInt64) throws(Errno) -> Mapping {
-    try map(length, PROT_READ | PROT_WRITE, MAP_PRIVATE | Int32(MAP_ANONYMOUS) | MAP_NORESERVE, -1, 0)
+    try map(
+      length, PROT_READ | PROT_WRITE, MAP_PRIVATE | Int32(MAP_ANONYMOUS) | MAP_NORESERVE, -1, 0)
   }
 
   /// Anonymous memory to be served. MADV_DONTFORK: a forked child would read zeroes in missing pages,
@@ -90,6 +91,8 @@ func populateForReading(_ start: UnsafeRawPointer, length: UInt64) {
   let address = UInt64(UInt(bitPattern: start))
   let first = address & ~(page - 1)
   let (end, overflow) = address.addingReportingOverflow(length)
-  guard !overflow, let base = unsafe UnsafeMutableRawPointer(bitPattern: UInt(first)) else { return }
+  guard !overflow, let base = unsafe UnsafeMutableRawPointer(bitPattern: UInt(first)) else {
+    return
+  }
   unsafe clinux_madvise(base, end - first, CLINUX_MADV_POPULATE_READ)
 }

@@ -19,7 +19,8 @@ final class MemoryFile: Sendable {
   var fd: Int32 { descriptor.fd }
 
   /// Creates a memfd of `size` bytes, sealed against any change of its size.
-  static func create(kind: MemoryKind, granule: UInt64, size: UInt64) throws(HostError) -> MemoryFile
+  static func create(kind: MemoryKind, granule: UInt64, size: UInt64) throws(HostError)
+    -> MemoryFile
   {
     var flags = UInt32(MFD_CLOEXEC) | UInt32(MFD_ALLOW_SEALING)
     var pageSize: UInt64 = 4096

@@ -51,8 +51,9 @@ final class Userfaultfd: Sendable {
     self.calls = UffdCalls(fd: opened.descriptor.fd, table: table)
   }
 
-  private static func open() throws(HostError) -> (descriptor: Descriptor, access: UserfaultfdAccess)
-  {
+  private static func open() throws(HostError) -> (
+    descriptor: Descriptor, access: UserfaultfdAccess
+  ) {
     let flags = O_CLOEXEC | O_NONBLOCK
     let device = unsafe Glibc.open("/dev/userfaultfd", O_RDWR | O_CLOEXEC)
     let deviceError = Errno(errno)
@@ -77,7 +78,8 @@ final class Userfaultfd: Sendable {
   private static func throwIfExhausted(_ error: Errno) throws(HostError) {
     if error == .EMFILE || error == .ENFILE {
       throw HostError(
-        .system, "no userfaultfd can be opened: \(error.name), too many open files; raise 'ulimit -n'")
+        .system,
+        "no userfaultfd can be opened: \(error.name), too many open files; raise 'ulimit -n'")
     }
   }
 

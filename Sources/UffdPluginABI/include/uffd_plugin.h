@@ -83,7 +83,9 @@
  * The major version is in the name of the exported symbol, so another major is a missing symbol and
  * never a misread struct. Within a major, structs grow at the end only; each begins with its size.
  * A field past the size the other side declares reads as zero, and zero means "as before". Reserved
- * fields are zero. Bits and values unknown to the host make it refuse, not guess.
+ * fields are zero. A bit or value that the host does not know makes it refuse, unless the provider was
+ * compiled for a newer minor than the host's: then unknown capability bits are ignored, like the hooks
+ * they stand for. A provider that cannot do without them sets requires_minor.
  */
 #ifndef UFFD_PLUGIN_H
 #define UFFD_PLUGIN_H

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// Threads that run hooks which may not run on a reader: of providers that block, that are serial, or whose
+// lent memory has to be made resident first. A worker fetches; it never installs.
+import UffdPluginABI
+
+/// What a worker does.
+@safe enum Job {
+  /// Ask the question in the slot and give the answer to the reader of `port`.
+  case ask(UnsafeMutablePointer<Question>, UnsafeMutablePointer<InstanceRecord>, ReaderPort)
+  case put(UnsafeMutablePointer<InstanceRecord>, uffd_folio, pgoff: UInt64)
+  case filemapRemove(UnsafeMutablePointer<InstanceRecord>, pgoff: UInt64, count: UInt64)
+  case discard(UnsafeMutablePointer<InstanceRecord>, pgoff: UInt64, count: UInt64)
+  /// Anything of the control thread that must run on this thread (configure, close).
+  case call(@Sendable () -> Void)
+}
+
+/// A fixed set of workers over one queue. One worker is the thread model SERIAL or PER_INSTANCE.
+final class Executor: @unchecked Sendable {
+  private let queue = WorkQueue<Job>()
+  private var threads: [KernelThread] = []
+
+  init(threads count: Int, name: String) throws(HostError) {
+    let queue = queue
+    for _ in 0..<count {
+      do {
+        threads.append(
+          try KernelThread(name) {
+            while let job = queue.take() { perform(job) }
+          })
+      } catch {
+        queue.close()
+        throw HostError(.system, "a worker thread cannot be started (\(error.name))")
+      }
+    }
+  }
+
+  func submit(_ job: Job) { queue.put(job) }
+
+  /// Runs `body` on the executor and waits for its result.
+  func run<Result: Sendable>(_ body: @escaping @Sendable () -> Result) -> Result {
+    let box = ResultBox<Result>()
+    let done = Completion()
+    queue.put(
+      .call {
+        box.value = body()
+        done.signal()
+      })
+    done.wait()
+    return box.value!
+  }
+
+  /// Finishes the queued jobs and ends the threads. Threads that hang in a hook are left behind.
+  func close(waiting: Bool = true) {
+    queue.close()
+    if waiting { for thread in threads { thread.join() } }
+  }
+
+  private final class ResultBox<Value: Sendable>: @unchecked Sendable {
+    var value: Value?
+  }
+}
+
+private func perform(_ job: Job) {
+  switch job {
+  case .ask(let question, let instance, let port):
+    switch unsafe question.pointee.purpose {
+    case .fill: unsafe askForContent(question, instance, port)
+    case .lookUp:
+      unsafe question.pointee.status = unsafe instance.pointee.lookup!(
+        instance.pointee.handle, question.pointee.pgoff, port.ticket(question))
+    case .account: unsafe account(question, instance)
+    case .warm: unsafe warm(question, instance, port)
+    }
+    unsafe port.finish(question)
+  case .put(let instance, var folio, let pgoff):
+    unsafe instance.pointee.put!(instance.pointee.handle, &folio, pgoff)
+    unsafe instance.inFlight.add(~0)
+  case .filemapRemove(let instance, let pgoff, let count):
+    unsafe instance.pointee.filemapRemove!(instance.pointee.handle, pgoff, count)
+    unsafe instance.inFlight.add(~0)
+  case .discard(let instance, let pgoff, let count):
+    unsafe instance.pointee.discard!(instance.pointee.handle, pgoff, count)
+    unsafe instance.inFlight.add(~0)
+  case .call(let body):
+    body()
+  }
+}
+
+/// alloc_folio, then what has to happen before the reader may install: lent memory that may fault is made
+/// resident here, where waiting for a disk hurts nobody, and filemap_add is asked.
+private func askForContent(
+  _ question: UnsafeMutablePointer<Question>, _ instance: UnsafeMutablePointer<InstanceRecord>,
+  _ port: ReaderPort
+) {
+  let count = unsafe question.pointee.count
+  let granule = unsafe instance.pointee.granule
+  unsafe question.pointee.folio = unsafe emptyFolio()
+  var folio = unsafe emptyFolio()
+  let arena = unsafe instance.pointee.arena.takeUnretainedValue()
+  guard let staging = unsafe arena.allocate(count * granule) else {
+    unsafe question.pointee.status = .noMemory
+    return
+  }
+  var request = unsafe folioRequest(
+    pgoff: question.pointee.pgoff, count: count, granule: granule,
+    access: question.pointee.access, ticket: port.ticket(question), staging: staging,
+    stagingLength: count * granule)
+  let status = unsafe instance.pointee.alloc!(instance.pointee.handle, &request, &folio)
+  unsafe question.pointee.status = status
+  unsafe question.pointee.staging = unsafe staging
+  guard status == .ok else { return }
+  unsafe question.pointee.folio = unsafe folio
+  // What else may be wrong with the answer is the reader's to judge.
+  guard unsafe folio.count > 0, unsafe folio.count <= count else { return }
+  if unsafe folio.kind == .lent, unsafe folio.residence != .resident,
+    let memory = unsafe folio.memory
+  {
+    unsafe populateForReading(memory, length: min(folio.length, folio.count * granule))
+  }
+  unsafe account(question, instance, granules: folio.count)
+}
+
+/// filemap_add. A refusal is for the reader to act on; the answer itself stands.
+private func account(
+  _ question: UnsafeMutablePointer<Question>, _ instance: UnsafeMutablePointer<InstanceRecord>,
+  granules: UInt64? = nil
+) {
+  guard let add = unsafe instance.pointee.filemapAdd, unsafe question.pointee.claimed else {
+    return
+  }
+  unsafe question.pointee.accountStatus = unsafe add(
+    instance.pointee.handle, question.pointee.pgoff, granules ?? question.pointee.count)
+  unsafe question.pointee.isAdded = unsafe question.pointee.accountStatus == .ok
+}
+
+/// Learns which memory a provider would lend for the surroundings of a fault, and makes it resident.
+private func warm(
+  _ question: UnsafeMutablePointer<Question>, _ instance: UnsafeMutablePointer<InstanceRecord>,
+  _ port: ReaderPort
+) {
+  let granule = unsafe instance.pointee.granule
+  let granules = unsafe instance.pointee.warmGranules
+  var next = unsafe question.pointee.pgoff / granules * granules
+  let end = unsafe min(next + granules, instance.pointee.count)
+  let arena = unsafe instance.pointee.arena.takeUnretainedValue()
+  // Whatever happens here, the fault is asked again as if it had helped: a COPY finds what is wrong.
+  defer { unsafe instance.setWarm(question.pointee.pgoff) }
+  guard let staging = unsafe arena.allocate(granules * granule) else { return }
+  defer { unsafe arena.free(staging) }
+  while next < end {
+    var folio = unsafe emptyFolio()
+    var request = unsafe folioRequest(
+      pgoff: next, count: end - next, granule: granule, access: uffd_access.prefetch.rawValue,
+      ticket: port.ticket(question), staging: staging, stagingLength: granules * granule)
+    guard unsafe instance.pointee.alloc!(instance.pointee.handle, &request, &folio) == .ok,
+      unsafe folio.count > 0, unsafe folio.count <= end - next
+    else { break }
+    if unsafe folio.kind == .lent, let memory = unsafe folio.memory {
+      unsafe populateForReading(memory, length: min(folio.length, folio.count * granule))
+      unsafe instance.pointee.put?(instance.pointee.handle, &folio, next)
+    } else if unsafe folio.kind == .staged, let memory = unsafe folio.memory,
+      unsafe memory != UnsafeRawPointer(staging)
+    {
+      unsafe arena.free(UnsafeMutableRawPointer(mutating: memory))
+    }
+    unsafe next += folio.count
+  }
+}
+
+/// A zeroed answer with its size preset, as the contract promises.
+@inline(__always)
+func emptyFolio() -> uffd_folio {
+  var folio = unsafe uffd_folio()
+  unsafe folio.size = unsafe UInt32(MemoryLayout<uffd_folio>.size)
+  return unsafe folio
+}
+
+@inline(__always)
+func folioRequest(
+  pgoff: UInt64, count: UInt64, granule: UInt64, access: UInt64, ticket: UInt64,
+  staging: UnsafeMutableRawPointer, stagingLength: UInt64
+) -> uffd_folio_request {
+  unsafe uffd_folio_request(
+    size: UInt32(MemoryLayout<uffd_folio_request>.size), reserved: 0, pgoff: pgoff, count: count,
+    granule: granule, access: uffd_access(rawValue: access), ticket: ticket, staging: staging,
+    staging_length: stagingLength)
+}

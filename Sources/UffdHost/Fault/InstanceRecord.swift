@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the fault path knows of an instance: plain data at a fixed address, so that a fault retains
+// nothing and looks nothing up. Owned by `Instance`; lives until no reader and no worker can reach it.
+import UffdPluginABI
+
+/// The hooks of an instance and where they may run.
+@safe struct InstanceRecord {
+  typealias Alloc =
+    @convention(c) (
+      OpaquePointer, UnsafePointer<uffd_folio_request>, UnsafeMutablePointer<uffd_folio>
+    ) -> uffd_status
+  typealias Put = @convention(c) (OpaquePointer, UnsafePointer<uffd_folio>, UInt64) -> Void
+  typealias Lookup = @convention(c) (OpaquePointer, UInt64, UInt64) -> uffd_status
+  typealias Add = @convention(c) (OpaquePointer, UInt64, UInt64) -> uffd_status
+  typealias Range = @convention(c) (OpaquePointer, UInt64, UInt64) -> Void
+  typealias Cancel = @convention(c) (OpaquePointer, UInt64) -> Void
+
+  let handle: OpaquePointer
+  let alloc: Alloc?
+  let put: Put?
+  let lookup: Lookup?
+  let filemapAdd: Add?
+  let filemapRemove: Range?
+  let discard: Range?
+  let cancel: Cancel?
+  let granule: UInt64
+  /// Granules of the object.
+  let count: UInt64
+  /// Hooks may run on the reader: PARALLEL and never blocking.
+  let isInline: Bool
+  /// A minor fault is continued without asking (a declared file has no hooks).
+  let lends: Bool
+  /// What a hole of a declared backing reads; nil: ask alloc_folio.
+  let holeIsZero: Bool
+  /// Runs the hooks when they are not inline, and warms lent memory when they are.
+  let executor: Unmanaged<Executor>
+  let arena: Unmanaged<StagingArena>
+  /// The `Instance`, for messages about it. Slow paths only.
+  unowned(unsafe) let owner: Instance
+  /// Non-zero once the provider broke the contract: its regions fail closed.
+  var brokenWord: UInt64 = 0
+  /// Questions that workers have and readers wait for.
+  var inFlightWord: UInt64 = 0
+  /// A bit for each 2 MiB of content whose lent memory was made resident once.
+  let warm: UnsafeMutablePointer<UInt64>
+
+  static let warmBytes: UInt64 = 2 << 20
+  /// Granules in one bit of `warm`.
+  @inline(__always)
+  var warmGranules: UInt64 { max(1, Self.warmBytes / granule) }
+}
+
+extension UnsafeMutablePointer<InstanceRecord> {
+  @inline(__always)
+  var isBroken: Bool { unsafe AtomicWord(pointer(to: \.brokenWord)!).relaxed != 0 }
+
+  func markBroken() -> Bool { unsafe AtomicWord(pointer(to: \.brokenWord)!).exchange(1) == 0 }
+
+  var inFlight: AtomicWord { unsafe AtomicWord(pointer(to: \.inFlightWord)!) }
+
+  @inline(__always)
+  func isWarm(_ pgoff: UInt64) -> Bool {
+    let chunk = unsafe pgoff / pointee.warmGranules
+    return unsafe AtomicWord(pointee.warm + Int(chunk / 64)).relaxed >> (chunk % 64) & 1 == 1
+  }
+
+  func setWarm(_ pgoff: UInt64) {
+    let chunk = unsafe pgoff / pointee.warmGranules
+    let word = unsafe AtomicWord(pointee.warm + Int(chunk / 64))
+    var found = word.relaxed
+    while !word.compareExchange(&found, found | 1 << (chunk % 64)) {}
+  }
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pages that are in the page cache already, and pages that must read zero.
+import UffdPluginABI
+
+extension Reader {
+  /// A minor fault: does the provider's filemap hold these pages? Then CONTINUE.
+  mutating func lookUp(_ question: UnsafeMutablePointer<Question>) {
+    let instance = unsafe question.pointee.instance!
+    if unsafe instance.isBroken { return unsafe giveUp(question, .brokenProvider) }
+    guard let lookup = unsafe instance.pointee.lookup else { return unsafe mapCached(question) }
+    guard unsafe instance.pointee.isInline else {
+      if unsafe question.pointee.count > 1, let rest = unsafe split(question, at: 1) {
+        unsafe work(rest)
+      }
+      unsafe question.pointee.purpose = .lookUp
+      return unsafe hand(question)
+    }
+    var held: UInt64 = 0
+    var status = uffd_status.ok
+    while unsafe held < question.pointee.count {
+      status = unsafe lookup(
+        instance.pointee.handle, question.pointee.pgoff + held, questions.ticket(question))
+      if status != .ok { break }
+      held += 1
+    }
+    if unsafe held == question.pointee.count { return unsafe mapCached(question) }
+    if held > 0, let rest = unsafe split(question, at: held) {
+      unsafe mapCached(question)
+      return unsafe lookedUp(rest, status)
+    }
+    unsafe lookedUp(question, status)
+  }
+
+  /// What get_folio_noalloc answered for the first page of the question.
+  mutating func lookedUp(_ question: UnsafeMutablePointer<Question>, _ status: uffd_status) {
+    switch status {
+    case .ok: unsafe mapCached(question)
+    case .busy: unsafe park(question, .provider)
+    case .absent:
+      // Our own backing: we published the page, so the provider has accounted it and lost it. A backing
+      // that arrived filled: the provider does not vouch for the page.
+      unsafe question.pointee.region?.pointee.shape.arrivesFilled == true
+        ? giveUp(question, .notInFilemap) : broken(question, .lostFolio)
+    case .outOfRange, .gone, .ioError, .noMemory: unsafe failed(question, status)
+    default: unsafe broken(question, .unknownLookupStatus)
+    }
+  }
+
+  /// CONTINUE. A page that is not in the cache any more was punched.
+  mutating func mapCached(_ question: UnsafeMutablePointer<Question>) {
+    guard let region = unsafe question.pointee.region else { return unsafe end(question) }
+    let granule = unsafe region.pointee.granule
+    let first = unsafe question.pointee.pgoff - region.pointee.firstPgoff
+    let start = unsafe region.pointee.address(of: first)
+    let length = unsafe question.pointee.count * granule
+    var offset: UInt64 = 0
+    var piece = length
+    var stop: InstallStep?
+    exclusion.beginInstall()
+    while offset < length, stop == nil {
+      if unsafe isWithdrawn(region, first + offset / granule) { break }
+      let size = min(piece, length - offset)
+      let result = calls.continue(start + offset, length: size)
+      let context = unsafe InstallContext(
+        hugetlb: region.pointee.isHugetlb, shared: region.pointee.shape.shared,
+        singlePage: size == region.pointee.pageSize)
+      if result.succeeded {
+        counters.add(.continued, size)
+        offset += size
+        continue
+      }
+      switch nextStep(after: .continue, error: result.error, done: result.done, context) {
+      case .advance:
+        counters.add(.continued, UInt64(result.done))
+        offset += UInt64(result.done)
+      case .split: piece = unsafe region.pointee.pageSize
+      case .present:
+        unsafe calls.wake(start + offset, length: region.pointee.pageSize)
+        counters.add(.alreadyPresent)
+        unsafe offset += region.pointee.pageSize
+      case let step: stop = step
+      }
+    }
+    let settled = offset / granule
+    unsafe markMapped(region, first, settled)
+    exclusion.endInstall()
+    if unsafe settled == question.pointee.count { return unsafe end(question) }
+    var rest = unsafe question
+    if settled > 0 {
+      guard let other = unsafe split(question, at: settled) else { return unsafe end(question) }
+      unsafe end(question)
+      unsafe rest = unsafe other
+    }
+    switch stop {
+    case nil: unsafe work(rest)
+    case .notCached: unsafe punched(rest)
+    case let step?: unsafe stopped(rest, step, sourceIsForeign: false)
+    }
+  }
+
+  /// Private memory that was discarded, or poisoned memory, must not be continued.
+  @inline(__always)
+  private func isWithdrawn(_ region: UnsafeMutablePointer<RegionRecord>, _ page: UInt64) -> Bool {
+    let state = unsafe region.pointee.states.region(page)
+    return unsafe state == .poisoned || (state == .discarded && !region.pointee.shape.shared)
+  }
+
+  private func markMapped(
+    _ region: UnsafeMutablePointer<RegionRecord>, _ first: UInt64, _ count: UInt64
+  ) {
+    for index in 0..<count { unsafe region.pointee.states.set(first + index, .mapped) }
+  }
+
+  /// The first page was published and is gone from the cache: a client punched it. It reads zero from now on.
+  private mutating func punched(_ question: UnsafeMutablePointer<Question>) {
+    guard let backing = unsafe question.pointee.backing,
+      unsafe question.pointee.region?.pointee.shape.arrivesFilled == false
+    else {
+      // A backing that is not ours to account: look again as missing.
+      unsafe question.pointee.kind = .missing
+      return unsafe park(question, .kernel)
+    }
+    let pgoff = unsafe question.pointee.pgoff
+    if unsafe backing.pointee.states.replace(pgoff, .present, with: .punched) {
+      let instance = unsafe question.pointee.instance!
+      if let discard = unsafe instance.pointee.discard {
+        if unsafe instance.pointee.isInline {
+          unsafe discard(instance.pointee.handle, pgoff, 1)
+        } else {
+          unsafe instance.inFlight.add(1)
+          unsafe instance.pointee.executor._withUnsafeGuaranteedRef {
+            unsafe $0.submit(.discard(instance, pgoff: pgoff, count: 1))
+          }
+        }
+      }
+    }
+    unsafe question.pointee.kind = .missing
+    unsafe work(question)
+  }
+
+  /// A page in the cache that nobody published is no content: punch it, and fill it as missing.
+  mutating func evict(_ question: UnsafeMutablePointer<Question>) {
+    guard let backing = unsafe question.pointee.backing else {
+      return unsafe giveUp(question, .hostBug)
+    }
+    unsafe reporter.strayPage(question.pointee.instance!, question.pointee.pgoff)
+    let granule = unsafe backing.pointee.granule
+    unsafe backing.pointee.file._withUnsafeGuaranteedRef {
+      unsafe $0.punch(question.pointee.pgoff * granule, length: question.pointee.count * granule)
+    }
+    unsafe question.pointee.kind = .missing
+    unsafe retryLater(question, .memory)
+  }
+
+  /// Zeroes, for what the client gave back and for holes. Into a shared backing they are published like
+  /// content, and accounted like it; else they go to the mapping alone.
+  mutating func zero(_ question: UnsafeMutablePointer<Question>) {
+    guard let region = unsafe question.pointee.region else { return unsafe end(question) }
+    let instance = unsafe question.pointee.instance!
+    guard unsafe ensureBuffers(question.pointee.count * region.pointee.granule) else {
+      return unsafe retryLater(question, .memory)
+    }
+    unsafe question.pointee.isZero = true
+    if unsafe region.pointee.shape.shared, unsafe publishes(question) {
+      let page = unsafe question.pointee.pgoff - region.pointee.firstPgoff
+      let state =
+        unsafe region.pointee.backingState(page) == .punched ? BackingPage.punched : .absent
+      guard unsafe claim(question, from: state) else { return }
+    }
+    var folio = unsafe emptyFolio()
+    unsafe folio.kind = .zero
+    unsafe folio.count = unsafe question.pointee.count
+    unsafe question.pointee.folio = unsafe folio
+    if unsafe question.pointee.claimed, unsafe instance.pointee.filemapAdd != nil,
+      unsafe !instance.pointee.isInline
+    {
+      unsafe question.pointee.purpose = .account
+      return unsafe hand(question)
+    }
+    unsafe account(question, false)
+  }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the control thread asks of a reader, and the background fills: bounded pieces between batches of
+// messages, so that a demand fault never waits for more than one piece.
+import UffdPluginABI
+
+extension Reader {
+  /// Answers the mailbox.
+  mutating func answerRequests() {
+    for (request, done) in port.takeRequests() {
+      switch request {
+      case .insert(let pointer):
+        exclusion.beginReading()
+        unsafe table.pointee.insert(pointer.region)
+        exclusion.endReading()
+      case .remove(let id):
+        exclusion.beginReading()
+        unsafe table.pointee.remove(id)
+        exclusion.endReading()
+      case .forget(let id): forget(id)
+      case .fill(let order): fills.append(order)
+      case .stop: isStopping = true
+      }
+      done.signal()
+    }
+    for index in port.takeFinished() { unsafe finished(questions.slots + Int(index)) }
+  }
+
+  /// Drops every question about a region that is being detached.
+  private mutating func forget(_ id: UInt64) {
+    var index = questions.activeCount - 1
+    while index >= 0 {
+      defer { index -= 1 }
+      guard index < questions.activeCount else { continue }
+      let question = unsafe questions.slots + Int(questions.active[index])
+      guard let region = unsafe question.pointee.region, unsafe region.pointee.id == id else {
+        continue
+      }
+      switch unsafe question.pointee.phase {
+      case .working: unsafe abandon(question, nil)
+      case .busy:
+        unsafe cancel(question)
+        unsafe unclaim(question)
+        unsafe end(question)
+      case .timed:
+        unsafe unclaim(question)
+        unsafe end(question)
+      case .free, .asking, .abandoned: break
+      }
+    }
+    for order in fills where unsafe order.region?.pointee.id == id {
+      order.next = order.end
+      order.done.signal()
+    }
+    fills.removeAll { unsafe $0.region?.pointee.id == id }
+  }
+
+  /// An order that can take another piece now.
+  var canFill: Bool { fills.contains { $0.next < $0.end && $0.open < Self.openPieces } }
+  private static let openPieces = 16
+
+  /// Fills one piece of the first order that has room for another question, and ends orders that are done.
+  mutating func fillPiece() {
+    if let order = fills.first(where: { $0.next < $0.end && $0.open < Self.openPieces }) {
+      while order.next < order.end, !isUnfilled(order, order.next) { order.next += 1 }
+      if order.next < order.end { raise(order) }
+    }
+    fills.removeAll { order in
+      let isDone = order.next >= order.end && order.open == 0
+      if isDone { order.done.signal() }
+      return isDone
+    }
+  }
+
+  /// Whether a background fill has to do anything about a granule.
+  private func isUnfilled(_ order: FillOrder, _ pgoff: UInt64) -> Bool {
+    if let backing = unsafe order.backing {
+      // A page that the backing holds is mapped by the kernel itself once the region is unregistered.
+      let state = unsafe backing.pointee.states.backing(pgoff)
+      if state == .present || state == .punched { return false }
+    }
+    guard let region = unsafe order.region else { return true }
+    return unsafe region.pointee.states.region(pgoff - region.pointee.firstPgoff) == .unmapped
+  }
+
+  private mutating func raise(_ order: FillOrder) {
+    let granule = unsafe order.instance.pointee.granule
+    let most = min(max(1, Self.largestRun / granule), order.end - order.next)
+    var length: UInt64 = 1
+    while length < most, isUnfilled(order, order.next + length) { length += 1 }
+    guard let question = unsafe questions.take() else { return }
+    unsafe question.pointee.kind = .missing
+    unsafe question.pointee.access = uffd_access.prefetch.rawValue
+    unsafe question.pointee.region = unsafe order.region
+    unsafe question.pointee.instance = unsafe order.instance
+    unsafe question.pointee.backing = unsafe order.backing
+    unsafe question.pointee.pgoff = order.next
+    unsafe question.pointee.count = length
+    unsafe question.pointee.order = unsafe Unmanaged.passUnretained(order)
+    order.next += length
+    order.open += 1
+    unsafe work(question)
+  }
+
+  /// A question of an order has ended.
+  func settle(_ order: Unmanaged<FillOrder>) {
+    unsafe order._withUnsafeGuaranteedRef { $0.open -= 1 }
+  }
+}

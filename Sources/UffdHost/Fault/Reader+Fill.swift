@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// Getting content: ask the provider, check its answer, account it, publish it, take everything back that
+// did not reach its place. No lock is held while a hook runs.
+import UffdPluginABI
+
+extension Reader {
+  /// Fills the question's pages, which are all missing and nobody's yet.
+  mutating func fill(_ question: UnsafeMutablePointer<Question>) {
+    let instance = unsafe question.pointee.instance!
+    if unsafe instance.isBroken { return unsafe giveUp(question, .brokenProvider) }
+    guard unsafe instance.pointee.alloc != nil else {
+      // A declared backing with a hole, and nobody to fill it.
+      return unsafe instance.pointee.holeIsZero ? zero(question) : giveUp(question, .hole)
+    }
+    if unsafe publishes(question), unsafe !claim(question, from: .absent) { return }
+    unsafe question.pointee.purpose = .fill
+    unsafe instance.pointee.isInline ? askHere(question) : hand(question)
+  }
+
+  /// Whether the content goes through the backing's page states (our own backing, filled by us).
+  @inline(__always)
+  func publishes(_ question: UnsafeMutablePointer<Question>) -> Bool {
+    guard let region = unsafe question.pointee.region else { return true }
+    return unsafe region.pointee.shape.fillsBacking && !region.pointee.shape.arrivesFilled
+  }
+
+  /// Claims the pages, each of which is filled by one question at a time. Pages that somebody else has
+  /// claimed wait in a question of their own. False: all of them do.
+  mutating func claim(_ question: UnsafeMutablePointer<Question>, from state: BackingPage) -> Bool {
+    let states = unsafe question.pointee.backing!.pointee.states
+    var count: UInt64 = 0
+    while unsafe count < question.pointee.count,
+      unsafe states.replace(question.pointee.pgoff + count, state, with: .filling)
+    {
+      count += 1
+    }
+    if count == 0 {
+      unsafe park(question, .published)
+      return false
+    }
+    if unsafe count < question.pointee.count, let rest = unsafe split(question, at: count) {
+      unsafe park(rest, .published)
+    }
+    unsafe question.pointee.claimed = true
+    unsafe question.pointee.claimedFrom = state
+    return true
+  }
+
+  /// Gives back the claim on pages that were not published.
+  func unclaim(_ question: UnsafeMutablePointer<Question>, from offset: UInt64 = 0) {
+    guard unsafe question.pointee.claimed else { return }
+    let states = unsafe question.pointee.backing!.pointee.states
+    for index in unsafe offset..<question.pointee.count {
+      _ = unsafe states.replace(
+        question.pointee.pgoff + index, .filling, with: question.pointee.claimedFrom)
+    }
+    unsafe question.pointee.claimed = offset > 0
+  }
+
+  /// Asks on this thread: the provider has promised to answer promptly.
+  mutating func askHere(_ question: UnsafeMutablePointer<Question>) {
+    let instance = unsafe question.pointee.instance!
+    let granule = unsafe instance.pointee.granule
+    let length = unsafe question.pointee.count * granule
+    guard ensureBuffers(length) else { return unsafe retryLater(question, .memory) }
+    sampleTick &+= 1
+    let isSampled = sampleTick & 63 == 0
+    let asked = isSampled ? monotonicNanoseconds() : 0
+    var folio = unsafe emptyFolio()
+    var request = unsafe folioRequest(
+      pgoff: question.pointee.pgoff, count: question.pointee.count, granule: granule,
+      access: question.pointee.access, ticket: questions.ticket(question), staging: staging.base,
+      stagingLength: UInt64(staging.length))
+    let status = unsafe instance.pointee.alloc!(instance.pointee.handle, &request, &folio)
+    if isSampled {
+      counters.add(.samples)
+      counters.add(.providerNanoseconds, monotonicNanoseconds() - asked)
+    }
+    unsafe question.pointee.folio = unsafe status == .ok ? folio : emptyFolio()
+    unsafe conclude(question, status, staging.base, isSampled)
+  }
+
+  /// Judges an answer and installs what it brought. `buffer` is the staging that the request offered.
+  mutating func conclude(
+    _ question: UnsafeMutablePointer<Question>, _ status: uffd_status,
+    _ buffer: UnsafeMutableRawPointer, _ isSampled: Bool
+  ) {
+    let instance = unsafe question.pointee.instance!
+    guard status == .ok else {
+      unsafe putBack(question)
+      return unsafe failed(question, status)
+    }
+    let arena = unsafe instance.pointee.arena
+    let violation = unsafe checkFolio(
+      question.pointee.folio, count: question.pointee.count, granule: instance.pointee.granule,
+      staging: buffer, lends: instance.pointee.lends,
+      stagingSize: { memory in unsafe arena._withUnsafeGuaranteedRef { unsafe $0.size(of: memory) }
+      })
+    if let violation { return unsafe broken(question, violation) }
+    let folio = unsafe question.pointee.folio
+    if unsafe folio.kind == .lent {
+      let address = unsafe UInt64(UInt(bitPattern: folio.memory!))
+      if unsafe table.pointee.overlaps(address, folio.length) {
+        return unsafe broken(question, .lentServedMemory)
+      }
+      if unsafe instance.pointee.isInline, unsafe folio.residence != .resident,
+        unsafe !instance.isWarm(question.pointee.pgoff)
+      {
+        // Reading it could wait for a disk: a worker makes the surroundings resident, then we ask again.
+        unsafe putBack(question)
+        unsafe unclaim(question)
+        unsafe question.pointee.purpose = .warm
+        return unsafe hand(question)
+      }
+    }
+    var rest: UnsafeMutablePointer<Question>?
+    if unsafe folio.count < question.pointee.count {
+      unsafe unclaim(question, from: folio.count)
+      unsafe rest = unsafe split(question, at: folio.count)
+    }
+    unsafe counters.add(.provided, folio.count * instance.pointee.granule)
+    unsafe account(question, isSampled)
+    if let rest = unsafe rest { unsafe work(rest) }
+  }
+
+  /// filemap_add (unless a worker has done it), then the install.
+  mutating func account(_ question: UnsafeMutablePointer<Question>, _ isSampled: Bool) {
+    let instance = unsafe question.pointee.instance!
+    if unsafe question.pointee.claimed, unsafe instance.pointee.isInline,
+      let add = unsafe instance.pointee.filemapAdd
+    {
+      unsafe question.pointee.accountStatus = unsafe add(
+        instance.pointee.handle, question.pointee.pgoff, question.pointee.count)
+      unsafe question.pointee.isAdded = unsafe question.pointee.accountStatus == .ok
+    }
+    if unsafe question.pointee.accountStatus != .ok {
+      unsafe putBack(question)
+      return unsafe refused(question, question.pointee.accountStatus)
+    }
+    let before = isSampled ? monotonicNanoseconds() : 0
+    unsafe install(question)
+    if isSampled { counters.add(.kernelNanoseconds, monotonicNanoseconds() - before) }
+  }
+
+  /// Takes back what was accounted for pages from `offset` on, which did not reach the backing.
+  mutating func unaccount(_ question: UnsafeMutablePointer<Question>, from offset: UInt64) {
+    guard unsafe question.pointee.isAdded, unsafe offset < question.pointee.count else { return }
+    let instance = unsafe question.pointee.instance!
+    let pgoff = unsafe question.pointee.pgoff + offset
+    let count = unsafe question.pointee.count - offset
+    unsafe question.pointee.isAdded = offset > 0
+    if unsafe instance.pointee.isInline {
+      unsafe instance.pointee.filemapRemove!(instance.pointee.handle, pgoff, count)
+    } else {
+      unsafe instance.inFlight.add(1)
+      unsafe instance.pointee.executor._withUnsafeGuaranteedRef {
+        unsafe $0.submit(.filemapRemove(instance, pgoff: pgoff, count: count))
+      }
+    }
+  }
+
+  /// Ends what an OK answer lent or staged: exactly once for each answer.
+  mutating func putBack(_ question: UnsafeMutablePointer<Question>) {
+    let instance = unsafe question.pointee.instance!
+    switch unsafe question.pointee.folio.kind {
+    case .lent:
+      guard let put = unsafe instance.pointee.put else { break }
+      if unsafe instance.pointee.isInline {
+        unsafe put(instance.pointee.handle, question.pointer(to: \.folio)!, question.pointee.pgoff)
+      } else {
+        unsafe instance.inFlight.add(1)
+        let folio = unsafe question.pointee.folio
+        let pgoff = unsafe question.pointee.pgoff
+        unsafe instance.pointee.executor._withUnsafeGuaranteedRef {
+          unsafe $0.submit(.put(instance, folio, pgoff: pgoff))
+        }
+      }
+    case .staged:
+      if let memory = unsafe question.pointee.folio.memory,
+        unsafe memory != UnsafeRawPointer(staging.base),
+        unsafe memory != question.pointee.staging.map({ UnsafeRawPointer($0) })
+      {
+        unsafe instance.pointee.arena._withUnsafeGuaranteedRef {
+          _ = unsafe $0.free(UnsafeMutableRawPointer(mutating: memory))
+        }
+      }
+    default: break
+    }
+    if let staging = unsafe question.pointee.staging {
+      unsafe instance.pointee.arena._withUnsafeGuaranteedRef { _ = unsafe $0.free(staging) }
+      unsafe question.pointee.staging = nil
+    }
+    unsafe question.pointee.folio = unsafe emptyFolio()
+  }
+}

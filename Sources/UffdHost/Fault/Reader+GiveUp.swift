@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pages that cannot be had. Never zeroes: poison where the kernel can, else the client dies, or the threads
+// sleep on under the policy `hold`. Always with a line in the log.
+import Glibc
+import UffdPluginABI
+
+/// Why a page is given up.
+enum GivingUp {
+  case brokenProvider
+  case provider(uffd_status)
+  case shortage(Shortage)
+  case deadline
+  case hole
+  case notInFilemap
+  case badSource
+  case badMemory
+  case hostBug
+
+  /// Completes "granule N of PROVIDER cannot be provided: ...".
+  var text: String {
+    switch self {
+    case .brokenProvider: "the provider broke the contract"
+    case .provider(let status): "alloc_folio answered \(status.name)"
+    case .shortage(.memory): "there is no memory for it"
+    case .shortage(.limit): "filemap_add refused it (a limit of the provider is reached)"
+    case .shortage(.io): "the provider could not read its source"
+    case .deadline: "the provider did not answer within the deadline of the fault"
+    case .hole: "the backing has a hole there and the provider does not fill it"
+    case .notInFilemap: "the provider's filemap does not hold it"
+    case .badSource: "the memory that was lent for it cannot be read"
+    case .badMemory: "its memory is broken (EIO)"
+    case .hostBug: "the kernel refused an install of the host, which is a bug of the host"
+    }
+  }
+}
+
+extension Reader {
+  /// Gives the question's pages up. Without a reason they were given up before.
+  mutating func giveUp(_ question: UnsafeMutablePointer<Question>, _ reason: GivingUp?) {
+    unsafe unclaim(question)
+    if let reason {
+      unsafe counters.add(.givenUp, question.pointee.count)
+      unsafe reporter.gaveUp(question.pointee.instance!, question.pointee.pgoff, reason)
+    }
+    if let order = unsafe question.pointee.order {
+      unsafe order._withUnsafeGuaranteedRef { unsafe $0.failed += question.pointee.count }
+    }
+    guard let region = unsafe question.pointee.region else { return unsafe end(question) }
+    switch policy {
+    case .hold:
+      if unsafe question.pointee.order != nil { return unsafe end(question) }
+      unsafe question.pointee.attempts = 0
+      return unsafe park(question, .held)
+    case .kill: return unsafe killClient(question)
+    case .poison: break
+    }
+    guard canPoison else { return unsafe killClient(question) }
+    unsafe poison(question, region)
+  }
+
+  private mutating func poison(
+    _ question: UnsafeMutablePointer<Question>, _ region: UnsafeMutablePointer<RegionRecord>
+  ) {
+    let first = unsafe question.pointee.pgoff - region.pointee.firstPgoff
+    let start = unsafe region.pointee.address(of: first)
+    let length = unsafe question.pointee.count * region.pointee.granule
+    let page = unsafe region.pointee.pageSize
+    var offset: UInt64 = 0
+    var piece = length
+    var stop: InstallStep?
+    exclusion.beginInstall()
+    while offset < length, stop == nil {
+      let size = min(piece, length - offset)
+      let result = calls.poison(start + offset, length: size)
+      if result.succeeded {
+        counters.add(.poisoned, size)
+        offset += size
+        continue
+      }
+      let context = unsafe InstallContext(
+        hugetlb: region.pointee.isHugetlb, shared: region.pointee.shape.shared,
+        singlePage: size == page)
+      switch nextStep(after: .poison, error: result.error, done: result.done, context) {
+      case .advance:
+        counters.add(.poisoned, UInt64(result.done))
+        offset += UInt64(result.done)
+      case .split: piece = page
+      case .present, .drop:
+        // Something is there after all, or nothing of ours: let the thread look.
+        calls.wake(start + offset, length: page)
+        offset += page
+      case let step: stop = step
+      }
+    }
+    for index in unsafe 0..<(offset >> region.pointee.granuleShift) {
+      unsafe region.pointee.states.set(first + index, .poisoned)
+    }
+    exclusion.endInstall()
+    guard let stop else { return unsafe end(question) }
+    switch stop {
+    case .cannotPoison, .hostBug: unsafe killClient(question)
+    case .clientGone: unsafe end(question)
+    default:
+      unsafe question.pointee.isGivenUp = true
+      unsafe park(question, .kernel)
+    }
+  }
+
+  /// The client cannot be told page by page: it must not run on. In process, that is this process.
+  mutating func killClient(_ question: UnsafeMutablePointer<Question>) {
+    unsafe reporter.killing(question.pointee.instance!, question.pointee.pgoff)
+    kill(getpid(), SIGKILL)
+  }
+
+  /// alloc_folio or get_folio_noalloc answered something other than OK.
+  mutating func failed(_ question: UnsafeMutablePointer<Question>, _ status: uffd_status) {
+    if status == .busy { return unsafe park(question, .provider) }
+    unsafe unclaim(question)
+    counters.add(.providerErrors)
+    unsafe reporter.providerFailed(question.pointee.instance!, question.pointee.pgoff, status)
+    switch status {
+    case .noMemory: unsafe retryLater(question, .memory)
+    case .ioError: unsafe retryLater(question, .io)
+    case .absent, .outOfRange, .gone: unsafe giveUp(question, .provider(status))
+    default: unsafe broken(question, .unknownStatus)
+    }
+  }
+
+  /// filemap_add refused.
+  mutating func refused(_ question: UnsafeMutablePointer<Question>, _ status: uffd_status) {
+    unsafe unclaim(question)
+    counters.add(.providerErrors)
+    switch status {
+    case .noMemory: unsafe retryLater(question, .limit)
+    case .outOfRange, .gone: unsafe giveUp(question, .provider(status))
+    case .absent, .busy, .ioError: unsafe broken(question, .absentBusyFilemap)
+    default: unsafe broken(question, .unknownFilemapStatus)
+    }
+  }
+
+  /// The provider broke the contract: from now on its regions fail closed.
+  mutating func broken(_ question: UnsafeMutablePointer<Question>, _ violation: Violation) {
+    unsafe unaccount(question, from: 0)
+    unsafe putBack(question)
+    unsafe unclaim(question)
+    counters.add(.violations)
+    if unsafe question.pointee.instance!.markBroken() {
+      unsafe reporter.violation(question.pointee.instance!, violation)
+    }
+    unsafe giveUp(question, .brokenProvider)
+  }
+}
+
+extension uffd_status {
+  /// The name that the header gives it.
+  var name: String {
+    switch self {
+    case .ok: "OK"
+    case .absent: "ABSENT"
+    case .busy: "BUSY"
+    case .outOfRange: "OUT_OF_RANGE"
+    case .noMemory: "NO_MEMORY"
+    case .ioError: "IO_ERROR"
+    case .gone: "GONE"
+    default: "the unknown status \(rawValue)"
+    }
+  }
+}

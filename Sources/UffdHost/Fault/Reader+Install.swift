@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+// The moment a client can see a page. State is checked, the call is made and the state is written while
+// reading the uffd is excluded: see Exclusion.swift.
+import UffdPluginABI
+
+/// How far an install came: bytes from the start that are settled, and why it stopped, if it did.
+@safe struct InstallProgress {
+  var settled: UInt64
+  var step: InstallStep?
+}
+
+extension Reader {
+  /// Installs the content that the question holds, then settles or goes on with what is left.
+  mutating func install(_ question: UnsafeMutablePointer<Question>) {
+    let granule = unsafe question.pointee.instance!.pointee.granule
+    let folio = unsafe question.pointee.folio
+    let source: UnsafeRawPointer?
+    switch unsafe folio.kind {
+    case .lent: unsafe source = unsafe folio.memory
+    case .staged:
+      unsafe source =
+        unsafe folio.memory ?? UnsafeRawPointer(question.pointee.staging ?? staging.base)
+    default: unsafe source = nil
+    }
+    exclusion.beginInstall()
+    // The hook ran without any lock: what the client discarded meanwhile must not get old content.
+    let length = unsafe stillWanted(question) * granule
+    let progress =
+      unsafe length == 0
+      ? InstallProgress(settled: 0, step: nil) : place(question, source, length)
+    let settled = progress.settled / granule
+    if unsafe question.pointee.claimed {
+      let states = unsafe question.pointee.backing!.pointee.states
+      for index in 0..<settled { unsafe states.set(question.pointee.pgoff + index, .present) }
+    }
+    exclusion.endInstall()
+
+    if settled > 0, unsafe question.pointee.claimed { hasPublished = true }
+    unsafe unaccount(question, from: settled)
+    if unsafe question.pointee.claimed {
+      unsafe unclaim(question, from: settled)
+    }
+    let isForeign = unsafe folio.kind == .lent
+    unsafe putBack(question)
+    if unsafe settled == question.pointee.count { return unsafe end(question) }
+    let rest = unsafe settled > 0 ? remainder(question, from: settled) : question
+    guard let rest = unsafe rest else { return }
+    guard let step = progress.step else {
+      // Some pages are not what they were when the provider was asked: judge them again.
+      return unsafe work(rest)
+    }
+    unsafe stopped(rest, step, sourceIsForeign: isForeign)
+  }
+
+  /// How many pages from the start are still to be filled with content.
+  private func stillWanted(_ question: UnsafeMutablePointer<Question>) -> UInt64 {
+    guard let region = unsafe question.pointee.region else { return unsafe question.pointee.count }
+    let first = unsafe question.pointee.pgoff - region.pointee.firstPgoff
+    var length: UInt64 = 0
+    while unsafe length < question.pointee.count {
+      let state = unsafe region.pointee.states.region(first + length)
+      if unsafe state == .poisoned || (state == .discarded && !question.pointee.isZero) { break }
+      length += 1
+    }
+    return length
+  }
+
+  /// Ends the settled part of a question and returns the rest as one of its own.
+  private mutating func remainder(
+    _ question: UnsafeMutablePointer<Question>, from settled: UInt64
+  ) -> UnsafeMutablePointer<Question>? {
+    let rest = unsafe split(question, at: settled)
+    unsafe end(question)
+    return unsafe rest
+  }
+
+  /// Puts content (nil: zeroes) where the region wants it: into the backing through the publisher mapping
+  /// and then CONTINUE, or straight to the faulting address.
+  private mutating func place(
+    _ question: UnsafeMutablePointer<Question>, _ source: UnsafeRawPointer?, _ length: UInt64
+  ) -> InstallProgress {
+    let isForeign = unsafe question.pointee.folio.kind == .lent
+    guard let region = unsafe question.pointee.region else {
+      return unsafe publish(
+        question.pointee.backing!, question.pointee.pgoff, source, length, isForeign)
+    }
+    let first = unsafe question.pointee.pgoff - region.pointee.firstPgoff
+    let address = unsafe region.pointee.address(of: first)
+    if unsafe question.pointee.claimed, unsafe !region.pointee.shape.shared {
+      let published = unsafe publish(
+        question.pointee.backing!, question.pointee.pgoff, source, length, isForeign)
+      // What is published is published, whatever becomes of this region: siblings may see it already.
+      unsafe mapPublished(region, first, published.settled)
+      return published
+    }
+    let context = unsafe InstallContext(
+      hugetlb: region.pointee.isHugetlb, shared: region.pointee.shape.shared,
+      singlePage: length == region.pointee.pageSize, sourceIsForeign: isForeign)
+    let progress = unsafe put(
+      calls, address, source, length, page: region.pointee.pageSize, context,
+      overCached: question.pointee.kind == .minor)
+    let settled = unsafe progress.settled >> region.pointee.granuleShift
+    if unsafe !question.pointee.isZero {
+      for index in 0..<settled { unsafe region.pointee.states.set(first + index, .mapped) }
+    }
+    unsafe counters.add(source == nil ? .zeroed : .copied, progress.settled)
+    return progress
+  }
+
+  /// Content enters the backing by COPY into the host's own shared mapping of it.
+  private func publish(
+    _ backing: UnsafeMutablePointer<BackingRecord>, _ pgoff: UInt64, _ source: UnsafeRawPointer?,
+    _ length: UInt64, _ isForeign: Bool
+  ) -> InstallProgress {
+    let isHugetlb = unsafe backing.pointee.isHugetlb
+    let page = unsafe backing.pointee.pageSize
+    let context = InstallContext(
+      hugetlb: isHugetlb, shared: true, singlePage: length == page, sourceIsForeign: isForeign)
+    let progress = unsafe put(
+      backing.pointee.publisher, backing.pointee.publisherBase + pgoff * backing.pointee.granule,
+      source, length, page: page, context, overCached: false)
+    counters.add(.published, progress.settled)
+    return progress
+  }
+
+  /// CONTINUEs pages that were just published. A page for which that fails stays unmapped; its thread asks
+  /// again and finds it in the cache.
+  private func mapPublished(
+    _ region: UnsafeMutablePointer<RegionRecord>, _ first: UInt64, _ length: UInt64
+  ) {
+    guard length > 0 else { return }
+    let start = unsafe region.pointee.address(of: first)
+    var offset: UInt64 = 0
+    while offset < length {
+      let result = calls.continue(start + offset, length: length - offset)
+      let done = result.succeeded ? length - offset : result.done > 0 ? UInt64(result.done) : 0
+      if done == 0 { break }
+      offset += done
+    }
+    counters.add(.continued, offset)
+    for index in unsafe 0..<(offset >> region.pointee.granuleShift) {
+      unsafe region.pointee.states.set(first + index, .mapped)
+    }
+    if offset < length { calls.wake(start + offset, length: length - offset) }
+  }
+
+  /// COPY, or zeroes by whichever call works, over [address, address + length): on through partial success
+  /// and pages that are there already, up to the end or to something that the caller must judge.
+  func put(
+    _ calls: UffdCalls, _ address: UInt64, _ source: UnsafeRawPointer?, _ length: UInt64,
+    page: UInt64, _ context: InstallContext, overCached: Bool
+  ) -> InstallProgress {
+    var context = context
+    var offset: UInt64 = 0
+    var piece = length
+    // A private mapping of a cached page is shadowed by a COPY; hugetlb has no ZEROPAGE.
+    var zeroByCopy = context.hugetlb || overCached
+    while offset < length {
+      let size = min(piece, length - offset)
+      context.singlePage = size == page
+      let call: InstallCall
+      let result: CallResult
+      if let source = unsafe source {
+        call = .copy
+        result = unsafe calls.copy(to: address + offset, from: source + Int(offset), length: size)
+      } else if zeroByCopy {
+        call = .copy
+        context.sourceIsForeign = false
+        result = unsafe calls.copy(to: address + offset, from: zeroes.base, length: size)
+      } else {
+        call = .zero
+        result = calls.zero(address + offset, length: size)
+      }
+      if result.succeeded {
+        offset += size
+        continue
+      }
+      switch nextStep(after: call, error: result.error, done: result.done, context) {
+      case .advance: offset += UInt64(result.done)
+      case .split: piece = page
+      case .copyZeroes: zeroByCopy = true
+      case .present:
+        // hugetlb says EEXIST also when it has no page left; only then nothing is mapped.
+        if context.hugetlb, isMapped(address + offset) == false {
+          return InstallProgress(settled: offset, step: .noMemory)
+        }
+        calls.wake(address + offset, length: page)
+        counters.add(.alreadyPresent)
+        offset += page
+      case let step:
+        return InstallProgress(settled: offset, step: step)
+      }
+    }
+    return InstallProgress(settled: offset, step: nil)
+  }
+
+  /// Goes on with pages that an install call did not settle.
+  mutating func stopped(
+    _ question: UnsafeMutablePointer<Question>, _ step: InstallStep, sourceIsForeign: Bool
+  ) {
+    switch step {
+    case .putOff: unsafe park(question, .kernel)
+    case .mapCached:
+      if unsafe question.pointee.region?.pointee.shape.arrivesFilled == true {
+        return unsafe mapCached(question)
+      }
+      // On hugetlb this is how COPY says that the pool is empty. Else the page is in the cache though
+      // nobody published it: not content of ours.
+      unsafe question.pointee.backing?.pointee.isHugetlb == true
+        ? retryLater(question, .memory) : evict(question)
+    case .notCached, .advance, .split, .copyZeroes, .present: unsafe park(question, .kernel)
+    case .drop:
+      unsafe wake(question.pointee.region, question.pointee.pgoff, question.pointee.count)
+      unsafe end(question)
+    case .noMemory: unsafe retryLater(question, .memory)
+    case .badSource:
+      unsafe reporter.unreadableLend(question.pointee.instance!, question.pointee.pgoff)
+      counters.add(.providerErrors)
+      unsafe giveUpFirst(question, .badSource)
+    case .badMemory: unsafe giveUpFirst(question, .badMemory)
+    case .hostBug: unsafe giveUpFirst(question, .hostBug)
+    case .clientGone: unsafe end(question)
+    case .cannotPoison: unsafe killClient(question)
+    }
+  }
+
+  /// Gives the first page up and goes on with the others: the failure is that page's alone.
+  private mutating func giveUpFirst(
+    _ question: UnsafeMutablePointer<Question>, _ reason: GivingUp
+  ) {
+    let rest = unsafe question.pointee.count > 1 ? split(question, at: 1) : nil
+    unsafe giveUp(question, reason)
+    if let rest = unsafe rest { unsafe work(rest) }
+  }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading the uffd. The kernel hands out page faults before events that are older
+// (userfaultfd_ctx_read), so a batch's events are applied before any of its faults is looked at, and the
+// queue is read until it is empty.
+
+/// A fault of a batch after merging: one for each page and kind.
+@safe struct MergedFault {
+  var region: UnsafeMutablePointer<RegionRecord>
+  var page: UInt64
+  var kind: FaultKind
+  var access: UInt64
+}
+
+extension Reader {
+  /// Reads until the queue is empty, serving what it finds.
+  mutating func readMessages() {
+    let room = batch * UffdMessage.size
+    while true {
+      exclusion.beginReading()
+      let length = unsafe calls.read(messages, room)
+      if length > 0 { applyEvents(length / UffdMessage.size) }
+      exclusion.endReading()
+      // Nothing: another reader took it, or its thread was interrupted and asks again later.
+      if length < UffdMessage.size { return }
+      let count = length / UffdMessage.size
+      serveFaults(mergeFaults(count))
+      // A read that returned fewer than fit has emptied the queue.
+      if count < batch { return }
+    }
+  }
+
+  @inline(__always)
+  private func message(_ index: Int) -> UffdMessage {
+    unsafe UffdMessage(messages + index * UffdMessage.size)
+  }
+
+  /// Applies every event of the batch. Reading is the acknowledgement: the client's madvise goes on.
+  private func applyEvents(_ count: Int) {
+    for index in 0..<count where !message(index).isFault {
+      let message = message(index)
+      switch message.event {
+      case UffdMessage.remove:
+        discard(from: message.rangeStart, to: message.rangeEnd)
+      case UffdMessage.unmap:
+        discard(from: message.rangeStart, to: message.rangeEnd)
+        // munmap wakes nobody: a thread that sleeps on the range has to find out (SIGSEGV).
+        calls.wake(message.rangeStart, length: message.rangeEnd - message.rangeStart)
+      default:
+        reporter.unknownEvent(message.event)
+      }
+    }
+  }
+
+  /// Marks what a client gave back. A granule that is only partly in the range still has content.
+  private func discard(from start: UInt64, to end: UInt64) {
+    for index in unsafe 0..<table.pointee.count {
+      let region = unsafe table.pointee.regions[index]
+      let low = unsafe max(start, region.pointee.start)
+      let high = unsafe min(end, region.pointee.end)
+      guard low < high else { continue }
+      let granule = unsafe region.pointee.granule
+      let first = unsafe (low - region.pointee.start + granule - 1) / granule
+      let last = unsafe (high - region.pointee.start) / granule
+      guard first < last else { continue }
+      unsafe region.pointee.states.setBits(first..<last, RegionPage.discarded.rawValue)
+      counters.add(.discarded, last - first)
+    }
+  }
+
+  /// Sorts the batch's faults by place and merges those on one page. Threads on one page are one fault:
+  /// an install wakes them all.
+  private mutating func mergeFaults(_ count: Int) -> Int {
+    var merged = 0
+    for index in 0..<count {
+      let message = message(index)
+      guard message.isFault else { continue }
+      let flags = message.faultFlags
+      let kind = FaultKind(flags: flags)
+      switch kind {
+      case .missing: counters.add(.missing)
+      case .minor: counters.add(.minor)
+      case .unknown:
+        counters.add(.wp)
+        reporter.unknownFault(flags)
+      }
+      guard let region = unsafe table.pointee.find(message.faultAddress) else {
+        // Detached meanwhile: the thread must find out by itself.
+        calls.wake(message.faultAddress & ~4095, length: 4096)
+        continue
+      }
+      let fault = unsafe MergedFault(
+        region: region, page: region.pointee.page(of: message.faultAddress), kind: kind,
+        access: flags & UffdMessage.writeFlag)
+      insert(fault, &merged)
+    }
+    return merged
+  }
+
+  @inline(__always)
+  private func insert(_ fault: MergedFault, _ merged: inout Int) {
+    var place = merged
+    while place > 0 {
+      let other = unsafe faults[place - 1]
+      if unsafe other.region == fault.region, other.page == fault.page {
+        // The newer message knows better of what kind the fault is now.
+        unsafe faults[place - 1].kind = fault.kind
+        unsafe faults[place - 1].access |= fault.access
+        counters.add(.alreadyPresent)
+        return
+      }
+      if unsafe other.region.pointee.start + other.page
+        < fault.region.pointee.start + fault.page
+        || (other.region != fault.region && other.region.pointee.start < fault.region.pointee.start)
+      {
+        break
+      }
+      place -= 1
+    }
+    var last = merged
+    while last > place {
+      unsafe (faults + last).initialize(to: faults[last - 1])
+      last -= 1
+    }
+    unsafe (faults + place).initialize(to: fault)
+    merged += 1
+  }
+}

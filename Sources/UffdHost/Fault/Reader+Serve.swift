@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a fault to a question, from a question to an action.
+
+extension Reader {
+  /// Serves the merged faults of a batch; neighbours of one kind in one region become one run.
+  mutating func serveFaults(_ count: Int) {
+    var index = 0
+    while index < count {
+      let fault = unsafe faults[index]
+      let most = unsafe max(1, Self.largestRun >> fault.region.pointee.granuleShift)
+      var length: UInt64 = 1
+      while index + Int(length) < count, length < most {
+        let next = unsafe faults[index + Int(length)]
+        guard unsafe next.region == fault.region, next.page == fault.page + length,
+          next.kind == fault.kind
+        else { break }
+        length += 1
+      }
+      index += Int(length)
+      raise(fault, length)
+    }
+  }
+
+  /// Makes a question of a run of faults and works on it.
+  @inline(__always)
+  private mutating func raise(_ fault: MergedFault, _ length: UInt64) {
+    guard let question = unsafe questions.take() else {
+      // 32,768 questions are open. The threads ask again.
+      let start = unsafe fault.region.pointee.address(of: fault.page)
+      unsafe calls.wake(start, length: length << fault.region.pointee.granuleShift)
+      reporter.tooManyQuestions()
+      return
+    }
+    let region = unsafe fault.region
+    unsafe question.pointee.kind = fault.kind
+    unsafe question.pointee.access = fault.access
+    unsafe question.pointee.region = unsafe region
+    unsafe question.pointee.instance = unsafe region.pointee.instance
+    unsafe question.pointee.backing = unsafe region.pointee.backing
+    unsafe question.pointee.pgoff = unsafe region.pointee.pgoff(of: fault.page)
+    unsafe question.pointee.count = length
+    unsafe work(question)
+  }
+
+  /// Works on a question until it has ended or waits. A part that needs another treatment is split off
+  /// and worked on next.
+  mutating func work(_ first: UnsafeMutablePointer<Question>) {
+    var current: UnsafeMutablePointer<Question>? = unsafe first
+    while let question = unsafe current {
+      let (action, length) = unsafe judge(question)
+      unsafe current = unsafe length < question.pointee.count ? split(question, at: length) : nil
+      unsafe act(action, question)
+    }
+  }
+
+  /// What the first page needs, and how many pages need the same.
+  private func judge(_ question: UnsafeMutablePointer<Question>) -> (FaultAction, UInt64) {
+    if unsafe question.pointee.isGivenUp { return unsafe (.poison, question.pointee.count) }
+    let action = unsafe action(question, question.pointee.pgoff)
+    var length: UInt64 = 1
+    while unsafe length < question.pointee.count,
+      unsafe self.action(question, question.pointee.pgoff + length) == action
+    {
+      length += 1
+    }
+    return (action, length)
+  }
+
+  @inline(__always)
+  func action(_ question: UnsafeMutablePointer<Question>, _ pgoff: UInt64) -> FaultAction {
+    guard let region = unsafe question.pointee.region else {
+      // A publish: only what is absent concerns it.
+      switch unsafe question.pointee.backing!.pointee.states.backing(pgoff) {
+      case .absent: return .fill
+      case .filling: return .wait
+      case .present, .punched: return .mapCached
+      }
+    }
+    let page = unsafe pgoff - region.pointee.firstPgoff
+    return unsafe decide(
+      question.pointee.kind, region.pointee.shape, region.pointee.states.region(page),
+      region.pointee.backingState(page))
+  }
+
+  /// Moves what lies behind the first `length` pages into a question of its own.
+  mutating func split(
+    _ question: UnsafeMutablePointer<Question>, at length: UInt64
+  ) -> UnsafeMutablePointer<Question>? {
+    let rest = unsafe question.pointee.count - length
+    let pgoff = unsafe question.pointee.pgoff + length
+    unsafe question.pointee.count = length
+    guard let other = unsafe questions.take() else {
+      unsafe wake(question.pointee.region, pgoff, rest)
+      return nil
+    }
+    unsafe other.pointee.kind = unsafe question.pointee.kind
+    unsafe other.pointee.access = unsafe question.pointee.access
+    unsafe other.pointee.region = unsafe question.pointee.region
+    unsafe other.pointee.instance = unsafe question.pointee.instance
+    unsafe other.pointee.backing = unsafe question.pointee.backing
+    unsafe other.pointee.pgoff = pgoff
+    unsafe other.pointee.count = rest
+    unsafe other.pointee.order = unsafe question.pointee.order
+    if let order = unsafe question.pointee.order {
+      unsafe order._withUnsafeGuaranteedRef { $0.open += 1 }
+    }
+    unsafe other.pointee.isGivenUp = unsafe question.pointee.isGivenUp
+    unsafe other.pointee.born = unsafe question.pointee.born
+    unsafe other.pointee.attempts = unsafe question.pointee.attempts
+    return unsafe other
+  }
+
+  @inline(__always)
+  private mutating func act(_ action: FaultAction, _ question: UnsafeMutablePointer<Question>) {
+    switch action {
+    case .fill: unsafe fill(question)
+    case .zero: unsafe zero(question)
+    case .lookUp: unsafe lookUp(question)
+    case .mapCached: unsafe mapCached(question)
+    case .wait: unsafe park(question, .published)
+    case .evict: unsafe evict(question)
+    case .poison: unsafe giveUp(question, nil)
+    }
+  }
+
+  /// Ends a question whose pages are settled.
+  @inline(__always)
+  mutating func end(_ question: UnsafeMutablePointer<Question>) {
+    if let order = unsafe question.pointee.order { unsafe settle(order) }
+    unsafe questions.end(question)
+  }
+
+  /// Wakes the threads that sleep on these pages; they ask again and tell the new truth.
+  func wake(_ region: UnsafeMutablePointer<RegionRecord>?, _ pgoff: UInt64, _ count: UInt64) {
+    guard let region = unsafe region else { return }
+    let start = unsafe region.pointee.address(of: pgoff - region.pointee.firstPgoff)
+    unsafe calls.wake(start, length: count << region.pointee.granuleShift)
+  }
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// Questions that wait: every one has a timer of ours, whatever else may bring it back.
+import UffdPluginABI
+
+/// What a parked question waits for.
+enum Waiting {
+  /// The address space to stop changing. EAGAIN outlives the reading of the event that caused it.
+  case kernel
+  /// Another question to publish the page.
+  case published
+  /// The provider's answer: BUSY.
+  case provider
+  /// Better times, under the policy `hold`.
+  case held
+
+  /// First and longest time between two tries, in nanoseconds.
+  var backoff: (first: UInt64, longest: UInt64) {
+    switch self {
+    case .kernel: (100_000, 5_000_000)
+    case .published: (200_000, 5_000_000)
+    case .provider: (1_000_000, 100_000_000)
+    case .held: (100_000_000, 1_000_000_000)
+    }
+  }
+}
+
+/// A failure that is tried again before it counts.
+enum Shortage {
+  case memory, limit, io
+
+  var tries: UInt32 {
+    switch self {
+    case .memory: 6
+    case .limit: 2
+    case .io: 5
+    }
+  }
+}
+
+extension Reader {
+  /// Lets a question wait.
+  mutating func park(_ question: UnsafeMutablePointer<Question>, _ waiting: Waiting) {
+    let now = monotonicNanoseconds()
+    if unsafe question.pointee.born == 0 { unsafe question.pointee.born = now }
+    let (first, longest) = waiting.backoff
+    let backoff = unsafe min(max(question.pointee.backoff * 2, first), longest)
+    unsafe question.pointee.backoff = backoff
+    unsafe question.pointee.due = now + backoff
+    unsafe question.pointee.phase = waiting == .provider ? .busy : .timed
+    unsafe questions.activate(question)
+    counters.add(.putOff)
+  }
+
+  /// Tries again after a shortage, a few times with growing pauses; then gives up.
+  mutating func retryLater(_ question: UnsafeMutablePointer<Question>, _ shortage: Shortage) {
+    unsafe unclaim(question)
+    unsafe question.pointee.attempts += 1
+    if unsafe question.pointee.attempts > shortage.tries {
+      return unsafe giveUp(question, .shortage(shortage))
+    }
+    unsafe park(question, .kernel)
+    unsafe question.pointee.due += 10_000_000 << UInt64(question.pointee.attempts - 1)
+  }
+
+  /// Gives a question to a worker.
+  mutating func hand(_ question: UnsafeMutablePointer<Question>) {
+    let instance = unsafe question.pointee.instance!
+    if unsafe question.pointee.born == 0 { unsafe question.pointee.born = monotonicNanoseconds() }
+    unsafe question.pointee.phase = .working
+    unsafe questions.activate(question)
+    unsafe instance.inFlight.add(1)
+    unsafe instance.pointee.executor._withUnsafeGuaranteedRef {
+      unsafe $0.submit(.ask(question, instance, port))
+    }
+  }
+
+  func nanosecondsToNextTimer() -> Int64 {
+    let now = monotonicNanoseconds()
+    var next = UInt64.max
+    for index in 0..<questions.activeCount {
+      let question = unsafe questions.slots + Int(questions.active[index])
+      switch unsafe question.pointee.phase {
+      case .timed, .busy: next = unsafe min(next, min(question.pointee.due, limit(question)))
+      case .working: next = unsafe min(next, limit(question))
+      case .free, .asking, .abandoned: break
+      }
+    }
+    if next == UInt64.max { return -1 }
+    return next > now ? Int64(min(next - now, 3_600_000_000_000)) : 0
+  }
+
+  /// When a question is given up, whatever it waits for.
+  private func limit(_ question: UnsafeMutablePointer<Question>) -> UInt64 {
+    unsafe policy == .hold ? UInt64.max : question.pointee.born &+ deadline
+  }
+
+  /// Looks at every parked question whose time has come, or that may have become answerable.
+  mutating func revisitQuestions() {
+    for index in port.takeFinished() { unsafe finished(questions.slots + Int(index)) }
+    let now = monotonicNanoseconds()
+    let somethingPublished = hasPublished
+    hasPublished = false
+    // Backwards: ending a question moves the last one into its place.
+    var index = questions.activeCount - 1
+    while index >= 0 {
+      defer { index -= 1 }
+      guard index < questions.activeCount else { continue }
+      let question = unsafe questions.slots + Int(questions.active[index])
+      switch unsafe question.pointee.phase {
+      case .timed:
+        if unsafe now >= limit(question), unsafe !question.pointee.isGivenUp {
+          unsafe resume(question)
+          unsafe giveUp(question, .deadline)
+        } else if unsafe now >= question.pointee.due || somethingPublished {
+          unsafe resume(question)
+          unsafe work(question)
+        }
+      case .busy:
+        if unsafe now >= limit(question) {
+          unsafe cancel(question)
+          unsafe unclaim(question)
+          unsafe resume(question)
+          unsafe giveUp(question, .deadline)
+        } else if unsafe questions.takeKick(question) || now >= question.pointee.due {
+          unsafe askAgain(question)
+        }
+      case .working:
+        if unsafe now >= limit(question) { unsafe abandon(question, .deadline) }
+      case .free, .asking, .abandoned: break
+      }
+    }
+    counters.set(.parkedNow, UInt64(questions.activeCount))
+  }
+
+  private func resume(_ question: UnsafeMutablePointer<Question>) {
+    unsafe question.pointee.phase = .asking
+  }
+
+  /// Asks a busy provider again, with the same ticket and the claims still held.
+  private mutating func askAgain(_ question: UnsafeMutablePointer<Question>) {
+    unsafe resume(question)
+    if unsafe question.pointee.purpose == .lookUp || !question.pointee.claimed {
+      return unsafe work(question)
+    }
+    if let region = unsafe question.pointee.region {
+      let page = unsafe question.pointee.pgoff - region.pointee.firstPgoff
+      let state = unsafe region.pointee.states.region(page)
+      if state == .discarded || state == .poisoned {
+        // Nobody wants the answer any more.
+        unsafe cancel(question)
+        unsafe unclaim(question)
+        return unsafe work(question)
+      }
+    }
+    unsafe question.pointee.instance!.pointee.isInline ? askHere(question) : hand(question)
+  }
+
+  /// A worker has come back.
+  mutating func finished(_ question: UnsafeMutablePointer<Question>) {
+    unsafe question.pointee.instance!.inFlight.add(~0)
+    if unsafe question.pointee.phase == .abandoned {
+      unsafe unaccount(question, from: 0)
+      unsafe putBack(question)
+      unsafe unclaim(question)
+      return unsafe questions.end(question)
+    }
+    unsafe resume(question)
+    switch unsafe question.pointee.purpose {
+    case .fill:
+      if let staging = unsafe question.pointee.staging {
+        unsafe conclude(question, question.pointee.status, staging, false)
+      } else {
+        unsafe failed(question, question.pointee.status)
+      }
+    case .account: unsafe account(question, false)
+    case .lookUp: unsafe lookedUp(question, question.pointee.status)
+    case .warm: unsafe work(question)
+    }
+  }
+
+  /// Stops waiting for a worker: its pages are settled now, its answer is undone when it comes.
+  mutating func abandon(_ question: UnsafeMutablePointer<Question>, _ reason: GivingUp?) {
+    unsafe cancel(question)
+    unsafe question.pointee.phase = .abandoned
+    let substitute = unsafe reason == nil ? nil : questions.take()
+    if let substitute = unsafe substitute {
+      unsafe substitute.pointee.kind = unsafe question.pointee.kind
+      unsafe substitute.pointee.access = unsafe question.pointee.access
+      unsafe substitute.pointee.region = unsafe question.pointee.region
+      unsafe substitute.pointee.instance = unsafe question.pointee.instance
+      unsafe substitute.pointee.backing = unsafe question.pointee.backing
+      unsafe substitute.pointee.pgoff = unsafe question.pointee.pgoff
+      unsafe substitute.pointee.count = unsafe question.pointee.count
+      unsafe substitute.pointee.order = unsafe question.pointee.order
+      unsafe question.pointee.order = nil
+      unsafe giveUp(substitute, reason)
+    } else if let order = unsafe question.pointee.order {
+      unsafe question.pointee.order = nil
+      unsafe settle(order)
+    }
+    unsafe question.pointee.region = nil
+  }
+
+  /// Tells the provider that an answer is not wanted any more. From this thread whatever the thread
+  /// model: the contract says so, or a hook that hangs could not be told.
+  func cancel(_ question: UnsafeMutablePointer<Question>) {
+    let instance = unsafe question.pointee.instance!
+    unsafe instance.pointee.cancel?(instance.pointee.handle, questions.ticket(question))
+  }
+}

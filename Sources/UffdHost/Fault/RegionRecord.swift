@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the fault path knows of a region, and the table that finds it by address.
+
+/// One region. Owned by `Region`; freed after every reader has confirmed that it forgot it.
+@safe struct RegionRecord {
+  let start: UInt64
+  /// Bytes.
+  let length: UInt64
+  let granule: UInt64
+  let granuleShift: UInt64
+  /// Size of the memory's own pages: 4096 or the huge page. An install covers whole pages.
+  let pageSize: UInt64
+  /// The object's granule at `start`.
+  let firstPgoff: UInt64
+  let shape: RegionShape
+  let isHugetlb: Bool
+  let states: PageStates
+  let instance: UnsafeMutablePointer<InstanceRecord>
+  let backing: UnsafeMutablePointer<BackingRecord>?
+  /// Never reused: tells a parked fault that its region is another one now.
+  let id: UInt64
+
+  var end: UInt64 { start + length }
+  @inline(__always)
+  func page(of address: UInt64) -> UInt64 { (address - start) >> granuleShift }
+  @inline(__always)
+  func address(of page: UInt64) -> UInt64 { start + page << granuleShift }
+  @inline(__always)
+  func pgoff(of page: UInt64) -> UInt64 { firstPgoff + page }
+  @inline(__always)
+  func backingState(_ page: UInt64) -> BackingPage? {
+    unsafe backing?.pointee.states.backing(firstPgoff + page)
+  }
+}
+
+/// Regions of a session sorted by address. Readers read it; it changes only while reading is excluded.
+@safe struct RegionTable {
+  private(set) var regions: UnsafeMutablePointer<UnsafeMutablePointer<RegionRecord>>
+  private(set) var count = 0
+  private var capacity = 16
+
+  init() { unsafe regions = .allocate(capacity: 16) }
+
+  func free() { unsafe regions.deallocate() }
+
+  mutating func insert(_ region: UnsafeMutablePointer<RegionRecord>) {
+    if count == capacity {
+      let bigger = UnsafeMutablePointer<UnsafeMutablePointer<RegionRecord>>.allocate(
+        capacity: capacity * 2)
+      unsafe bigger.moveInitialize(from: regions, count: count)
+      unsafe regions.deallocate()
+      unsafe regions = unsafe bigger
+      capacity *= 2
+    }
+    var place = count
+    while place > 0, unsafe regions[place - 1].pointee.start > region.pointee.start {
+      unsafe (regions + place).initialize(to: regions[place - 1])
+      place -= 1
+    }
+    unsafe (regions + place).initialize(to: region)
+    count += 1
+  }
+
+  mutating func remove(_ id: UInt64) {
+    var kept = 0
+    for index in 0..<count where unsafe regions[index].pointee.id != id {
+      unsafe regions[kept] = unsafe regions[index]
+      kept += 1
+    }
+    count = kept
+  }
+
+  /// The region that holds `address`, or nil.
+  @inline(__always)
+  func find(_ address: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
+    var low = 0
+    var high = count
+    while low < high {
+      let middle = (low + high) / 2
+      if unsafe regions[middle].pointee.start <= address { low = middle + 1 } else { high = middle }
+    }
+    guard low > 0 else { return nil }
+    let region = unsafe regions[low - 1]
+    return unsafe address - region.pointee.start < region.pointee.length ? region : nil
+  }
+
+  /// Whether [start, start + length) meets any region.
+  @inline(__always)
+  func overlaps(_ start: UInt64, _ length: UInt64) -> Bool {
+    let (end, overflow) = start.addingReportingOverflow(length)
+    if overflow { return true }
+    for index in 0..<count {
+      let region = unsafe regions[index]
+      if unsafe start < region.pointee.end && region.pointee.start < end { return true }
+    }
+    return false
+  }
+}

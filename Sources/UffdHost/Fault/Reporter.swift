@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the fault path tells a person: one sentence for each kind of trouble, and no flood of them.
+import Synchronization
+import UffdPluginABI
+
+/// Writes the log lines of a session. Any reader may call it.
+final class Reporter: Sendable {
+  private let sink: LogSink
+  private let written = Mutex<[String: UInt64]>([:])
+  /// Lines of one kind; after that only each thousandth.
+  private static let most: UInt64 = 8
+
+  init(_ sink: @escaping LogSink) { self.sink = sink }
+
+  private func say(_ level: LogLevel, _ kind: String, _ text: () -> String) {
+    let count = written.withLock { counts in
+      counts[kind, default: 0] += 1
+      return counts[kind]!
+    }
+    if count <= Self.most {
+      sink(level, text())
+      if count == Self.most { sink(level, "further lines of this kind: every thousandth") }
+    } else if count % 1000 == 0 {
+      sink(level, "\(text()) (\(count) times so far)")
+    }
+  }
+
+  func cannotRead(_ error: HostError) { sink(.error, "no faults are read: \(error.message)") }
+
+  func unknownEvent(_ event: UInt8) {
+    say(.error, "event") {
+      "the kernel sent the unknown event 0x\(String(event, radix: 16)); it is ignored"
+    }
+  }
+
+  func unknownFault(_ flags: UInt64) {
+    say(.error, "flags") {
+      "the kernel reported a fault with flags 0x\(String(flags, radix: 16)), which this host never asked "
+        + "for; the page is given up"
+    }
+  }
+
+  func tooManyQuestions() {
+    say(.warning, "questions") { "too many faults wait for their provider; the newest ask again" }
+  }
+
+  func gaveUp(
+    _ instance: UnsafeMutablePointer<InstanceRecord>, _ pgoff: UInt64, _ reason: GivingUp
+  ) {
+    let owner = unsafe instance.pointee.owner
+    say(.error, "gave up \(owner.provider.name)") {
+      "granule \(pgoff) of provider '\(owner.provider.name)' cannot be provided: \(reason.text)"
+        + owner.takeErrorText()
+    }
+  }
+
+  func providerFailed(
+    _ instance: UnsafeMutablePointer<InstanceRecord>, _ pgoff: UInt64, _ status: uffd_status
+  ) {
+    say(.debug, "status") {
+      unsafe "provider '\(instance.pointee.owner.provider.name)' answered \(status.name) for granule \(pgoff)"
+    }
+  }
+
+  func violation(_ instance: UnsafeMutablePointer<InstanceRecord>, _ violation: Violation) {
+    let owner = unsafe instance.pointee.owner
+    owner.noteViolation(violation.rawValue)
+    sink(
+      .error,
+      "provider '\(owner.provider.name)' (\(owner.provider.path)) broke the contract: "
+        + "\(violation.rawValue); its regions fail closed, please report it to the provider's author"
+    )
+  }
+
+  func unreadableLend(_ instance: UnsafeMutablePointer<InstanceRecord>, _ pgoff: UInt64) {
+    let name = unsafe instance.pointee.owner.provider.name
+    say(.error, "lend \(name)") {
+      "provider '\(name)' lent memory for granule \(pgoff) that cannot be read: the file behind it shrank "
+        + "or cannot be read, or the pointer is wrong"
+    }
+  }
+
+  func strayPage(_ instance: UnsafeMutablePointer<InstanceRecord>, _ pgoff: UInt64) {
+    say(.warning, "stray") {
+      unsafe "the backing of provider '\(instance.pointee.owner.provider.name)' holds granule \(pgoff), which "
+        + "nobody published; it is punched and filled anew"
+    }
+  }
+
+  func killing(_ instance: UnsafeMutablePointer<InstanceRecord>, _ pgoff: UInt64) {
+    sink(
+      .error,
+      unsafe "granule \(pgoff) of provider '\(instance.pointee.owner.provider.name)' cannot be had and is not to "
+        + "be, or cannot be, poisoned (Linux 6.6): the client process is killed")
+  }
+}

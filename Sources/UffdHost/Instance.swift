@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+import Synchronization
+import UffdPluginABI
+
+/// One configured provider: it owns one object, the content that regions show.
+@safe public final class Instance: @unchecked Sendable {
+  public let provider: Provider
+  /// Size of the content in bytes. The tail of the last granule reads zero.
+  public let objectSize: UInt64
+  /// The unit of serving in bytes, a power of two.
+  public let granule: UInt64
+  /// The memory that ``map(_:)`` makes.
+  public let memoryKind: MemoryKind
+  /// The thread model of this instance: the provider's, or tighter.
+  public let threadModel: Provider.ThreadModel
+  /// Hooks may wait, and run on workers.
+  public let mayBlock: Bool
+  /// Names the content, where the provider promises that equal names mean equal bytes.
+  public let contentIdentifier: (high: UInt64, low: UInt64)?
+
+  let host: Host
+  let record: UnsafeMutablePointer<InstanceRecord>
+  let backing: Backing?
+  private let configured: ConfiguredProvider
+  private let executor: Executor
+  private let ownsExecutor: Bool
+  private let arena: StagingArena
+  private let warmBits: Mapping
+  private let violation = Mutex<String?>(nil)
+  private let life = Mutex(Life())
+
+  private struct Life {
+    var regions = 0
+    var isClosed = false
+  }
+
+  /// Number of granules of the object.
+  public var granuleCount: UInt64 { (objectSize - 1) / granule + 1 }
+  /// Whether regions share memory of the host (or a file) in which content is published.
+  public var hasBacking: Bool { backing != nil }
+
+  init(_ host: Host, _ provider: Provider, _ parameters: [Parameter]) throws(HostError) {
+    try ParameterInfo.check(parameters, against: provider.parameters, provider: provider.name)
+    let arena = StagingArena(cap: host.options.stagingCap)
+    let configured = try ConfiguredProvider(
+      provider, parameters, arena, log: host.options.log,
+      kick: { [weak session = host.session] ticket in session?.kick(ticket) })
+    let traits = configured.traits
+    let count = (traits.objectSize - 1) / traits.granule + 1
+    let isInline = traits.threadModel == .parallel && !traits.mayBlock
+    do {
+      warmBits = try Mapping.scratch(count / 64 * 8 + 16)
+      backing = try configured.makeBacking(count, host.publisher)
+      if let serial = provider.serialExecutor {
+        executor = serial
+        ownsExecutor = false
+      } else if isInline {
+        executor = host.warmer
+        ownsExecutor = false
+      } else {
+        executor = try Executor(
+          threads: traits.threadModel == .parallel ? 8 : 1, name: "uffd-worker")
+        ownsExecutor = true
+      }
+    } catch {
+      configured.close()
+      throw error as? HostError
+        ?? HostError(.system, "there is no memory for \(count) granules of '\(provider.name)'")
+    }
+    self.host = host
+    self.provider = provider
+    self.arena = arena
+    self.configured = configured
+    objectSize = traits.objectSize
+    granule = traits.granule
+    memoryKind = traits.memoryKind
+    threadModel = traits.threadModel
+    mayBlock = traits.mayBlock
+    contentIdentifier = traits.contentIdentifier
+    unsafe record = .allocate(capacity: 1)
+    unsafe record.initialize(
+      to: configured.makeRecord(
+        count: count, isInline: isInline, executor: executor, arena: arena, owner: self,
+        warm: warmBits.base.assumingMemoryBound(to: UInt64.self)))
+  }
+
+  /// Makes a region: memory whose pages appear as they are touched.
+  ///
+  /// Throws `.usage` for a window outside the object or a combination this provider does not serve, with the
+  /// provider's reason; `.system` where the memory cannot be had or the kernel refuses to watch it.
+  public func map(_ options: Region.Options = Region.Options()) throws(HostError) -> Region {
+    try Region(self, options)
+  }
+
+  /// Fills granules of the backing before anybody touches them: publishes their content, so that regions find
+  /// it by minor faults. Waits until it is done.
+  ///
+  /// Throws `.usage` for an instance without a backing of its own or a range outside the object, and
+  /// `.service` where granules could not be filled; the others are.
+  public func publish(firstGranule: UInt64 = 0, count: UInt64? = nil) throws(HostError) {
+    guard let backing, !backing.arrivesFilled else {
+      throw HostError(
+        .usage, "the provider '\(provider.name)' has no backing of the host to publish into")
+    }
+    let range = try window(firstGranule, count)
+    let order = unsafe FillOrder(
+      region: nil, instance: record, backing: backing.record, pgoffs: range)
+    let failed = host.session.fill(order)
+    if failed > 0 {
+      throw HostError(
+        .service,
+        "\(failed) of \(range.count) granules could not be published: the provider "
+          + "'\(provider.name)' did not provide them" + takeErrorText())
+    }
+  }
+
+  /// Asks the provider for content and copies it to `buffer`, without serving anybody: an oracle for tests
+  /// and verification. `buffer` is a multiple of the granule. The provider is asked on the calling thread
+  /// unless its thread model forbids that.
+  ///
+  /// Throws `.service` where the provider does not provide it.
+  public func readContent(
+    firstGranule: UInt64, into buffer: UnsafeMutableRawBufferPointer
+  ) throws(HostError) {
+    let count = UInt64(buffer.count) / granule
+    guard count > 0, UInt64(buffer.count) % granule == 0 else {
+      throw HostError(.usage, "the buffer is no multiple of the granule of \(granule) bytes")
+    }
+    _ = try window(firstGranule, count)
+    let reading = unsafe DirectReading(record, arena, buffer.baseAddress!)
+    let failure: String? =
+      unsafe record.pointee.isInline
+      ? reading.run(firstGranule, count) : executor.run { reading.run(firstGranule, count) }
+    if let failure {
+      throw HostError(
+        .service,
+        "the provider '\(provider.name)' did not provide content: \(failure)"
+          + takeErrorText())
+    }
+  }
+
+  /// Ends the instance. Its regions must be detached.
+  ///
+  /// Throws `.usage` while a region is attached. Waits for calls in flight, 10 seconds at most.
+  public func close() throws(HostError) {
+    let attached = life.withLock { life -> Int? in
+      if life.isClosed { return nil }
+      if life.regions == 0 { life.isClosed = true }
+      return life.regions
+    }
+    guard let attached else { return }
+    if attached > 0 {
+      throw HostError(
+        .usage,
+        "the instance of '\(provider.name)' has \(attached) attached regions; detach them first"
+      )
+    }
+    shutDown()
+  }
+
+  private func shutDown() {
+    let limit = monotonicNanoseconds() + 10_000_000_000
+    while unsafe record.inFlight.acquired > 0, monotonicNanoseconds() < limit { sleepBriefly() }
+    guard unsafe record.inFlight.acquired == 0 else {
+      host.options.log(
+        .error,
+        "a hook of provider '\(provider.name)' has not returned for 10 seconds; the instance is left open"
+      )
+      return
+    }
+    configured.close()
+    if ownsExecutor { executor.close() }
+  }
+
+  deinit {
+    if !life.withLock({ $0.isClosed }) { shutDown() }
+    if unsafe record.inFlight.acquired == 0 { unsafe record.deallocate() }
+  }
+
+  func regionAttached() throws(HostError) {
+    let isOpen = life.withLock { life in
+      if !life.isClosed { life.regions += 1 }
+      return !life.isClosed
+    }
+    if !isOpen {
+      throw HostError(.usage, "the instance of '\(provider.name)' is closed; open another")
+    }
+  }
+
+  func regionDetached() { life.withLock { $0.regions -= 1 } }
+
+  /// Checks a window of granules against the object.
+  func window(_ first: UInt64, _ count: UInt64?) throws(HostError) -> Range<UInt64> {
+    guard first < granuleCount, count != 0, count ?? 1 <= granuleCount - first else {
+      throw HostError(
+        .usage,
+        "granules \(first) and \(count.map { "\($0) more" } ?? "on") are outside the object of "
+          + "\(granuleCount) granules")
+    }
+    return first..<(first + (count ?? granuleCount - first))
+  }
+
+  /// May the region attach? Nil: yes; else the provider's reason.
+  func objection(_ query: uffd_region_query) -> String? { configured.objection(query) }
+
+  /// The provider's last words, as the end of a sentence.
+  func takeErrorText() -> String { configured.takeErrorText().map { " (\($0))" } ?? "" }
+
+  func noteViolation(_ text: String) { violation.withLock { $0 = text } }
+  /// How the provider broke the contract, if it did: its regions fail closed since.
+  public var contractViolation: String? { violation.withLock { $0 } }
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+import Synchronization
+import UffdPluginABI
+
+/// Memory of this process that shows a window of an instance's object. Its pages appear when they are
+/// first touched.
+@safe public final class Region: @unchecked Sendable {
+  /// Which window, and how it is mapped.
+  public struct Options: Sendable {
+    /// The first granule of the object.
+    public var firstGranule: UInt64 = 0
+    /// How many granules; nil: all from the first.
+    public var granules: UInt64?
+    /// Shared or private; anonymous memory is private whatever this says.
+    public var sharing = Sharing.shared
+    /// Where missing content goes. A shared region always fills the backing.
+    public var fill = FillTarget.backing
+    public init() {}
+  }
+
+  /// The memory. Valid until ``detach()``; belongs to the region: do not unmap, remap or protect it. Giving
+  /// pages back (madvise(2), MADV_DONTNEED) is allowed: a private page then reads zero.
+  ///
+  /// A page that cannot be provided raises SIGBUS. The memory is not inherited by fork(2).
+  public let memory: UnsafeMutableRawBufferPointer
+  public let instance: Instance
+  /// The unit of serving in bytes.
+  public let granule: UInt64
+  public let sharing: Sharing
+  public let fillTarget: FillTarget
+
+  private enum Phase { case serving, drained, detached }
+  private let mapping: Mapping
+  private let stateMemory: Mapping
+  private let record: UnsafeMutablePointer<RegionRecord>
+  private let phase = Mutex(Phase.serving)
+  private static let nextIdentifier = Mutex<UInt64>(1)
+
+  init(_ instance: Instance, _ options: Options) throws(HostError) {
+    let window = try instance.window(options.firstGranule, options.granules)
+    let kind = instance.memoryKind
+    let isShared = instance.hasBacking && options.sharing == .shared
+    let fillsBacking = instance.hasBacking && (isShared || options.fill == .backing)
+    let shape = RegionShape(
+      shared: isShared, fillsBacking: fillsBacking,
+      arrivesFilled: instance.backing?.arrivesFilled == true)
+    try Region.ask(instance, window, shape)
+    let length = UInt64(window.count) * instance.granule
+    try instance.regionAttached()
+    do {
+      if let backing = instance.backing {
+        mapping = try Mapping.window(
+          fd: backing.file.fd, offset: window.lowerBound * instance.granule, length: length,
+          shared: isShared)
+      } else {
+        mapping = try Mapping.anonymousRegion(length, alignment: instance.granule)
+      }
+      stateMemory = try Mapping.scratch(PageStates.bytes(for: UInt64(window.count)))
+    } catch {
+      instance.regionDetached()
+      throw Backing.cannotMap(kind, instance.granule, UInt64(window.count), error)
+    }
+    let uffd = instance.host.session.uffd
+    do {
+      try uffd.register(mapping.address, length: length, minor: instance.hasBacking)
+    } catch {
+      instance.regionDetached()
+      throw HostError(
+        .system,
+        "the kernel refuses to watch \(length) bytes of \(kind.rawValue) memory (\(error.name)); "
+          + (error == .ENOMEM
+            ? "raise vm.max_map_count" : "'uffdhost doctor' tells what this kernel can do"))
+    }
+    unsafe record = .allocate(capacity: 1)
+    unsafe record.initialize(
+      to: RegionRecord(
+        start: mapping.address, length: length, granule: instance.granule,
+        granuleShift: UInt64(instance.granule.trailingZeroBitCount),
+        pageSize: instance.backing?.file.pageSize ?? 4096, firstPgoff: window.lowerBound,
+        shape: shape, isHugetlb: kind == .hugetlb,
+        states: PageStates(stateMemory.base, count: UInt64(window.count)),
+        instance: instance.record, backing: instance.backing?.record,
+        id: Region.nextIdentifier.withLock { next in
+          next += 1
+          return next
+        }))
+    self.instance = instance
+    granule = instance.granule
+    sharing = isShared ? .shared : .private
+    fillTarget = fillsBacking ? .backing : .mapping
+    unsafe memory = unsafe UnsafeMutableRawBufferPointer(start: mapping.base, count: Int(length))
+    unsafe instance.host.session.insert(record)
+  }
+
+  /// can_userfault, after what the table says.
+  private static func ask(
+    _ instance: Instance, _ window: Range<UInt64>, _ shape: RegionShape
+  ) throws(HostError) {
+    var query = uffd_region_query()
+    query.size = UInt32(MemoryLayout<uffd_region_query>.size)
+    query.memory_kind = instance.memoryKind.raw
+    query.modes = instance.hasBacking ? [.missing, .minor] : [.missing]
+    query.granule = instance.granule
+    query.pgoff = window.lowerBound
+    query.count = UInt64(window.count)
+    if shape.shared { query.flags.insert(.shared) }
+    if shape.fillsBacking { query.flags.insert(.fillsBacking) }
+    if let reason = instance.objection(query) {
+      throw HostError(
+        .usage,
+        "the provider '\(instance.provider.name)' does not serve this region: \(reason)")
+    }
+  }
+
+  /// Fills everything that is missing, then stops watching: from now on the region is ordinary memory.
+  ///
+  /// Throws `.service` if granules could not be filled. They are poisoned (or the process is gone, by the
+  /// host's policy); under the policy `hold` the region stays watched and `drain` may be called again.
+  public func drain() throws(HostError) {
+    guard phase.withLock({ $0 == .serving }) else {
+      throw HostError(.usage, "the region is drained or detached already")
+    }
+    let first = unsafe record.pointee.firstPgoff
+    let order = unsafe FillOrder(
+      region: record, instance: instance.record, backing: record.pointee.backing,
+      pgoffs: first..<(first + record.pointee.length / granule))
+    let failed = instance.host.session.fill(order)
+    if failed > 0, instance.host.options.onError == .hold {
+      throw HostError(.service, "\(failed) granules could not be filled; the region stays watched")
+    }
+    unsafe instance.host.session.remove(record)
+    do {
+      unsafe try instance.host.session.uffd.unregister(
+        mapping.address, length: record.pointee.length)
+    } catch {
+      throw HostError(
+        .service, "the kernel does not let go of the region (\(error.name)); was it unmapped?")
+    }
+    phase.withLock { $0 = .drained }
+    if failed > 0 {
+      throw HostError(.service, "\(failed) granules could not be filled; they are poisoned")
+    }
+  }
+
+  /// Unmaps the region. Nobody may touch the memory any more: it raises SIGSEGV. A thread that sleeps in a
+  /// fault on it is woken and gets SIGSEGV, too; nobody ever reads zeroes for content.
+  public func detach() {
+    let before = phase.withLock { phase in
+      defer { phase = .detached }
+      return phase
+    }
+    if before == .detached { return }
+    // First nobody installs here any more, then the pages go, then sleepers find out.
+    if before == .serving { unsafe instance.host.session.remove(record) }
+    mapping.seal()
+    instance.host.session.uffd.calls.wake(mapping.address, length: UInt64(mapping.length))
+    instance.regionDetached()
+  }
+
+  deinit {
+    detach()
+    unsafe record.deallocate()
+  }
+
+  /// Bytes of the region that were installed and not given back. Counted granule by granule.
+  public var residentBytes: UInt64 {
+    unsafe record.pointee.states.count(ofBits: RegionPage.mapped.rawValue) * granule
+  }
+
+  /// Bytes of the region that were given up.
+  public var poisonedBytes: UInt64 {
+    unsafe record.pointee.states.count(ofBits: RegionPage.poisoned.rawValue) * granule
+  }
+}
