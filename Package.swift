@@ -57,6 +57,9 @@ let package = Package(
       name: "UffdHostTests", dependencies: ["UffdHost", "UffdPluginABI"], swiftSettings: strict),
     .testTarget(
       name: "UffdReportTests", dependencies: ["UffdReport", "UffdHost"], swiftSettings: strict),
+    .testTarget(
+      name: "CommandTests", dependencies: ["uffdhost", "UffdReport", "UffdHost"],
+      swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )
