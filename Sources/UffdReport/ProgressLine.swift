@@ -39,8 +39,8 @@ public struct ProgressLine: Sendable {
       line += (line.isEmpty ? "" : "   ") + part
     }
     let room = columns - line.count - 3
-    if room >= 12 {
-      let inner = min(room, 42) - 2
+    if room >= 10 {
+      let inner = min(room, 40)
       let bar = TextStyle().bar(resident, of: totalBytes, columns: inner)
       line = "[" + Units.padRight(bar, inner) + "] " + line
     }

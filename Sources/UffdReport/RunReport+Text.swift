@@ -37,17 +37,17 @@ extension RunReport {
     memoryItems.append("\(regions) \(sharing.rawValue) \(noun) of \(Units.bytes(bytes))")
     memoryItems.append("filled into the \(fill.rawValue)")
     memoryItems.append("\(Units.percent(residentBytes, of: mappedBytes)) resident")
-    sheet.items("memory", memoryItems, separator: ", ")
+    sheet.items("memory", memoryItems)
     sheet.items(
       "touched",
       [
         access, Self.plural(threads, "thread"), "mode \(mode)",
         Self.plural(passes, "pass", "passes"),
         Self.plural(readers, "reader"),
-      ], separator: ", ")
+      ])
     let perSecond = Units.grouped(faultsPerSecond)
     let bytesPerSecond = Units.byteRate(installedBytes, nanoseconds: elapsedNanoseconds)
-    sheet.items("rate", ["\(perSecond) faults/s", bytesPerSecond], separator: ", ")
+    sheet.items("rate", ["\(perSecond) faults/s", bytesPerSecond])
   }
 
   private func outcome(_ sheet: inout Sheet) {
@@ -92,7 +92,7 @@ extension RunReport {
             + " (\(Units.percent(provider, of: provider + kernel)))",
           "kernel \(Units.duration(nanoseconds: kernel / samples))"
             + " (\(Units.percent(kernel, of: provider + kernel)))",
-          "per fault, \(Units.grouped(samples)) sampled",
+          "\(Units.grouped(samples)) sampled",
         ])
     }
     guard latency.count > 0 else {
@@ -127,7 +127,7 @@ extension RunReport {
           "\(Units.grouped(difference.granules)) \(granules) from \(against)",
           "first at offset \(difference.firstOffset) (0x\(String(difference.firstOffset, radix: 16)))",
           "of \(Units.bytes(difference.comparedBytes)) compared",
-        ], separator: ", ", ink: .red)
+        ], ink: .red)
     }
     if interrupted {
       sheet.items("interrupted", ["the numbers are those of the part that ran"], ink: .yellow)
@@ -141,7 +141,7 @@ extension RunReport {
 
 /// Labelled lines with a margin, wrapped between items where the style's width ends.
 private struct Sheet {
-  static let margin = 16
+  static let margin = 15
   let style: TextStyle
   var text = ""
 
@@ -150,28 +150,22 @@ private struct Sheet {
   mutating func line(_ line: String) { text += line + "\n" }
   mutating func blank() { text += "\n" }
 
-  mutating func items(
-    _ label: String, _ items: [String], separator: String = "   ", ink: TextStyle.Ink = .dim
-  ) {
+  mutating func items(_ label: String, _ items: [String], ink: TextStyle.Ink = .dim) {
     text += "  " + style.paint(label, ink)
     text += String(repeating: " ", count: max(1, Self.margin - 2 - label.count))
     var column = Self.margin
     for (index, item) in items.enumerated() {
-      // A separator that can be seen stays at the end of its line.
-      let visible = separator.hasPrefix(",") ? 1 : 0
-      if index > 0 {
-        let needed = separator.count + item.count + (index < items.count - 1 ? visible : 0)
-        if column + needed > style.width {
-          text += String(separator.prefix(visible)) + "\n"
-          text += String(repeating: " ", count: Self.margin)
-          column = Self.margin
-        } else {
-          text += separator
-          column += separator.count
-        }
+      let comma = index < items.count - 1 ? "," : ""
+      let width = item.count + comma.count
+      if index > 0 && column + 1 + width > style.width {
+        text += "\n" + String(repeating: " ", count: Self.margin)
+        column = Self.margin
+      } else if index > 0 {
+        text += " "
+        column += 1
       }
-      text += item
-      column += item.count
+      text += item + comma
+      column += width
     }
     text += "\n"
   }
