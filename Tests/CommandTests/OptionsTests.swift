@@ -143,6 +143,10 @@ private let refused: [(String, String)] = [
     "option '--deadline' cannot be '1.': give seconds such as 10 or 0.5, at most 1000000000"
   ),
   (
+    "--provider x --deadline 1.0000000001",
+    "option '--deadline' cannot be '1.0000000001': give seconds such as 10 or 0.5, at most 1000000000"
+  ),
+  (
     "--provider x --deadline 1e9",
     "option '--deadline' cannot be '1e9': give seconds such as 10 or 0.5, at most 1000000000"
   ),
