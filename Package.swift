@@ -19,7 +19,9 @@ func provider(_ name: String) -> Target {
     name: name, dependencies: ["UffdPluginABI", "UffdProviderKit"], path: "Plugins/\(name)",
     swiftSettings: strict,
     linkerSettings: [
-      .unsafeFlags(["-Xlinker", "--version-script=\(Context.packageDirectory)/Plugins/provider.map"])
+      .unsafeFlags([
+        "-Xlinker", "--version-script=\(Context.packageDirectory)/Plugins/provider.map",
+      ])
     ])
 }
 
@@ -41,14 +43,23 @@ let package = Package(
     .target(name: "CLinux", cSettings: strictC),
     // The core.
     .target(name: "UffdHost", dependencies: ["UffdPluginABI", "CLinux"], swiftSettings: strict),
+    // What the command says: numbers, texts, JSON. Takes value types from the core, calls nothing.
+    .target(name: "UffdReport", dependencies: ["UffdHost"], swiftSettings: strict),
     // The command.
-    .executableTarget(name: "uffdhost", dependencies: ["UffdHost"], swiftSettings: strict),
+    .executableTarget(
+      name: "uffdhost", dependencies: ["UffdHost", "UffdReport"], swiftSettings: strict),
     // For authors of providers in Swift; linked into the provider, never into the host.
     .target(name: "UffdProviderKit", dependencies: ["UffdPluginABI"], swiftSettings: strict),
     provider("AnonProvider"),
     provider("ShmemProvider"),
     provider("HugetlbProvider"),
-    .testTarget(name: "UffdHostTests", dependencies: ["UffdHost", "UffdPluginABI"], swiftSettings: strict),
+    .testTarget(
+      name: "UffdHostTests", dependencies: ["UffdHost", "UffdPluginABI"], swiftSettings: strict),
+    .testTarget(
+      name: "UffdReportTests", dependencies: ["UffdReport", "UffdHost"], swiftSettings: strict),
+    .testTarget(
+      name: "CommandTests", dependencies: ["uffdhost", "UffdReport", "UffdHost"],
+      swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// The help page and the version line. Pure text on stdout; whatever changes in Command or Options is said
+// here too, and a test holds the two together.
+
+import UffdReport
+
+enum Usage {
+  static let program = """
+    uffdhost serves page faults: a userfaultfd server whose memory comes from providers.
+
+    Usage:
+      uffdhost --provider LIB [key=value ...] [options]
+                               map a region, serve it, touch and verify every page,
+                               print a report
+      uffdhost inspect LIB     what a provider says it is and can do
+      uffdhost doctor          what works on this system, what does not, how to mend it
+      uffdhost help [LIB]      this page, or a provider's summary and parameters
+
+    LIB is a path with a '/', or a short name such as 'shmem'. key=value pairs configure
+    the provider; 'uffdhost help LIB' lists them.
+
+    What is touched:
+      --size BYTES             bytes of the object to map and touch (default: all of it)
+      --threads N              threads that touch (default: 1)
+      --access ORDER           sequential, random or zipf (default: sequential)
+      --passes N               how often everything is touched (default: 1)
+      --seed N                 of the random and zipf orders (default: 1)
+      --mode MODE              what a touch meets (default: missing)
+                                 missing  no page at all
+                                 minor    pages that the backing already holds
+                                 both     every second page is in the backing
+
+    How it is mapped and served:
+      --regions N              regions that map the same object (default: 1)
+      --private                map the backing copy on write, not shared
+      --fill TARGET            fill pages into the backing, for all regions, or into the
+                               mapping of one (backing or mapping; default: backing)
+      --readers N              threads that serve faults (default: 1)
+      --on-error POLICY        poison, kill or hold: what happens to a page that cannot be
+                               had (default: poison)
+      --deadline SECONDS       how long one fault may take before that (default: 10)
+
+    What comes out:
+      --verify ORACLE          what the bytes are compared with (default: whatever the
+                               provider's image= or pattern= implies)
+                                 FILE          this file, zeroes beyond its end
+                                 pattern:SEED  the pattern of that seed
+                                 provider      a second instance, asked directly
+                                 none          nothing
+      --json                   the report as JSON; also for inspect and doctor
+      --deep                   for doctor: try each kernel behaviour that is relied on
+      -h, --help               this page; with --provider LIB the help of the provider
+      -V, --version            the version
+
+    Options are written '--name VALUE' or '--name=VALUE'; of several the last one counts.
+    '--' ends them. BYTES may end in K, M, G or T.
+
+    Examples:
+      uffdhost --provider shmem image=/boot/vmlinuz
+      uffdhost --provider ./libAnonProvider.so pattern=7 size=1G --threads 8 --access random
+      uffdhost --provider hugetlb pattern=1 size=64M --mode both --regions 4 --json
+      uffdhost inspect ./my-provider.so
+
+    Exit codes:
+      0    done, and what was to be verified is right
+      1    a byte was wrong, or serving failed
+      2    usage or configuration is wrong
+      3    the provider was refused
+      4    the system lacks something; 'uffdhost doctor' says what
+      77   a check does not apply here
+      130  interrupted, after a report
+
+    Environment:
+      UFFDHOST_PLUGIN_PATH     folders, with ':' between them, where short names are
+                               looked up too, not only beside the executable and where
+                               uffdhost is installed
+      NO_COLOR                 when set, the report has no colours
+
+    """
+
+  /// One parameter of a provider, as the help page shows it.
+  struct ParameterHelp {
+    var key: String
+    /// What its value is: `FILE`, `SIZE`, `N`, `TEXT`.
+    var form: String
+    var help: String
+    var defaultValue: String?
+    var isRequired = false
+    var isRepeatable = false
+  }
+
+  /// Summary and parameters of a provider: `uffdhost help LIB`.
+  static func provider(
+    name: String, version: String, summary: String, parameters: [ParameterHelp]
+  ) -> String {
+    var text = "\(name) \(version): \(summary)".printable + "\n\n"
+    guard !parameters.isEmpty else { return text + "It has no parameters.\n" }
+    text += "Parameters:\n"
+    let forms = parameters.map { "\($0.key)=\($0.form)".printable }
+    let column = min(24, forms.reduce(0) { max($0, $1.count) }) + 2
+    for (parameter, form) in zip(parameters, forms) {
+      text += "  " + Units.padRight(form, column)
+      if form.count >= column { text += "\n  " + Units.padRight("", column) }
+      text += ([parameter.help.printable] + remarks(parameter)).joined(separator: "; ") + "\n"
+    }
+    return text
+  }
+
+  private static func remarks(_ parameter: ParameterHelp) -> [String] {
+    var remarks: [String] = []
+    if parameter.isRequired { remarks.append("required") }
+    if parameter.isRepeatable { remarks.append("may be repeated") }
+    if let value = parameter.defaultValue { remarks.append("default \(value)".printable) }
+    return remarks
+  }
+}
