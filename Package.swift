@@ -41,6 +41,10 @@ let package = Package(
     .target(name: "CLinux", cSettings: strictC),
     // The core.
     .target(name: "UffdHost", dependencies: ["UffdPluginABI", "CLinux"], swiftSettings: strict),
+    // The kernel behaviours the host relies on, as experiments. For the doctor.
+    .target(name: "KernelProbes", dependencies: ["CLinux"], cSettings: strictC),
+    // What works on this machine, what does not, and how to mend it. Does not know the core.
+    .target(name: "UffdDoctor", dependencies: ["CLinux", "KernelProbes"], swiftSettings: strict),
     // The command.
     .executableTarget(name: "uffdhost", dependencies: ["UffdHost"], swiftSettings: strict),
     // For authors of providers in Swift; linked into the provider, never into the host.
@@ -49,6 +53,13 @@ let package = Package(
     provider("ShmemProvider"),
     provider("HugetlbProvider"),
     .testTarget(name: "UffdHostTests", dependencies: ["UffdHost", "UffdPluginABI"], swiftSettings: strict),
+    // Probes that are wrong on purpose.
+    .target(
+      name: "ProbeSpecimens", dependencies: ["KernelProbes"], path: "Tests/ProbeSpecimens",
+      cSettings: strictC),
+    .testTarget(
+      name: "UffdDoctorTests", dependencies: ["UffdDoctor", "KernelProbes", "ProbeSpecimens", "CLinux"],
+      swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )
