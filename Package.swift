@@ -58,7 +58,8 @@ let package = Package(
       name: "ProbeSpecimens", dependencies: ["KernelProbes"], path: "Tests/ProbeSpecimens",
       cSettings: strictC),
     .testTarget(
-      name: "UffdDoctorTests", dependencies: ["UffdDoctor", "KernelProbes", "ProbeSpecimens", "CLinux"],
+      name: "UffdDoctorTests",
+      dependencies: ["UffdDoctor", "KernelProbes", "ProbeSpecimens", "CLinux"],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

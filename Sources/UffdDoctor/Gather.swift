@@ -19,22 +19,24 @@ extension Facts {
     // CAP_SYS_PTRACE is bit 19.
     let capabilities = status["CapEff"].flatMap { UInt64($0, radix: 16) } ?? 0
     return Facts(
-      kernelRelease: names.release, machine: names.machine, pageBytes: UInt64(sysconf(Int32(_SC_PAGESIZE))),
+      kernelRelease: names.release, machine: names.machine,
+      pageBytes: UInt64(sysconf(Int32(_SC_PAGESIZE))),
       device: device, deviceMinor: miscMinor("userfaultfd"), deviceCode: deviceCode,
       syscallCode: syscallCode, userOnlyCode: userOnlyCode,
-      unprivilegedSetting: SmallFile.number("/proc/sys/vm/unprivileged_userfaultfd").map { Int($0) },
+      unprivilegedSetting: SmallFile.number("/proc/sys/vm/unprivileged_userfaultfd").map {
+        Int($0)
+      },
       hasPtraceCapability: capabilities >> 19 & 1 == 1,
       seccompMode: status["Seccomp"].flatMap { Int($0) } ?? 0,
       noNewPrivileges: status["NoNewPrivs"] == "1",
-      features: features, pools: gatherPools(), shmemHuge: shmemHuge(),
+      features: features, pools: gatherPools(), shmemHuge: gatherShmemHuge(),
       maximumMappings: SmallFile.number("/proc/sys/vm/max_map_count"),
-      openFiles: softLimit(RLIMIT_NOFILE), lockedBytes: softLimit(RLIMIT_MEMLOCK),
+      openFiles: softLimit(RLIMIT_NOFILE), lockedBytes: softLimit(__RLIMIT_MEMLOCK),
       addressSpaceBytes: softLimit(RLIMIT_AS), memoryGroup: gatherMemoryGroup(),
       overcommitMode: SmallFile.number("/proc/sys/vm/overcommit_memory").map { Int($0) },
       kvm: gatherDevice("/dev/kvm"))
   }
 }
-
 
 private func kernelNames() -> (release: String, machine: String) {
   var names = utsname()
@@ -88,13 +90,13 @@ private func miscMinor(_ name: String) -> Int? {
 
 private func softLimit(_ resource: __rlimit_resource) -> UInt64? {
   var limit = rlimit()
-  guard unsafe getrlimit(resource, &limit) == 0 else { return nil }
+  guard unsafe getrlimit(__rlimit_resource_t(resource.rawValue), &limit) == 0 else { return nil }
   // RLIM_INFINITY is a cast that Swift does not import.
   return limit.rlim_cur == .max ? nil : UInt64(limit.rlim_cur)
 }
 
 /// "always [madvise] never" says madvise.
-private func shmemHuge() -> String? {
+private func gatherShmemHuge() -> String? {
   guard let text = SmallFile.text("/sys/kernel/mm/transparent_hugepage/shmem_enabled"),
     let open = text.firstIndex(of: "["), let close = text[open...].firstIndex(of: "]")
   else { return nil }
