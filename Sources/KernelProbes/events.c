@@ -7,10 +7,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static int64_t discard(struct probe_thread *thread) {
-  return madvise(thread->address, thread->length, MADV_DONTNEED) ? -errno : 0;
-}
-
 static int64_t unmap(struct probe_thread *thread) {
   return munmap(thread->address, thread->length) ? -errno : 0;
 }
@@ -31,7 +27,7 @@ static void remove_event(void) {
   struct uffd_msg message;
   int uffd = two_pages(CLINUX_FEATURE_EVENT_REMOVE, &pages);
   struct probe_thread thread = {.address = pages, .length = probe_page};
-  probe_start(&thread, discard);
+  probe_start(&thread, probe_discard);
   probe_await_readable(uffd, "MADV_DONTNEED");
   probe_expect_byte(pages, 0x5a, "the page while the event is unread");
   probe_expect_asleep(&thread, "MADV_DONTNEED with the event unread");

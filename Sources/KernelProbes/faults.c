@@ -56,18 +56,14 @@ static void copy_wakes_range(void) {
   probe_expect_asleep(&second, "COPY of the other page");
 }
 
-static int64_t discard(struct probe_thread *thread) {
-  return madvise(thread->address, thread->length, thread->option) ? -errno : 0;
-}
-
 static void faults_first(void) {
   PROBE_NEED(EVENT_REMOVE);
   int uffd = probe_uffd(CLINUX_FEATURE_EVENT_REMOVE);
   char *pages = probe_anonymous(2 * probe_page), *source = probe_source(probe_page, 0x5a);
   probe_register(uffd, pages, 2 * probe_page, CLINUX_REGISTER_MISSING);
   probe_expect_code(probe_copy(uffd, pages, source, probe_page), 0, "COPY");
-  struct probe_thread event = {.address = pages, .length = probe_page, .option = MADV_DONTNEED};
-  probe_start(&event, discard);
+  struct probe_thread event = {.address = pages, .length = probe_page};
+  probe_start(&event, probe_discard);
   probe_await_readable(uffd, "MADV_DONTNEED");
   struct probe_thread access;
   probe_start_access(&access, pages + probe_page);

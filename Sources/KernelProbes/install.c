@@ -26,10 +26,6 @@ static void copy_partial(void) {
   probe_expect(done, -EEXIST, "the output field of the rest");
 }
 
-static int64_t discard(struct probe_thread *thread) {
-  return madvise(thread->address, thread->length, MADV_DONTNEED) ? -errno : 0;
-}
-
 static void copy_event_pending(void) {
   PROBE_NEED(EVENT_REMOVE);
   int uffd = probe_uffd(CLINUX_FEATURE_EVENT_REMOVE);
@@ -37,7 +33,7 @@ static void copy_event_pending(void) {
   int64_t done;
   probe_register(uffd, pages, 2 * probe_page, CLINUX_REGISTER_MISSING);
   struct probe_thread event = {.address = pages, .length = probe_page};
-  probe_start(&event, discard);
+  probe_start(&event, probe_discard);
   probe_await_readable(uffd, "MADV_DONTNEED");
   probe_expect_code(probe_copy_done(uffd, pages + probe_page, source, probe_page, 0, &done), -EAGAIN,
                     "COPY elsewhere with an event unread");

@@ -75,6 +75,10 @@ int64_t probe_access(struct probe_thread *thread) {
   return number ? PROBE_SIGNAL(number) : *(volatile unsigned char *)thread->address;
 }
 
+int64_t probe_discard(struct probe_thread *thread) {
+  return clinux_madvise(thread->address, thread->length, MADV_DONTNEED);
+}
+
 static void *thread_main(void *argument) {
   struct probe_thread *thread = argument;
   thread->result = thread->body(thread);

@@ -21,17 +21,28 @@ public struct DoctorReport: Sendable {
   /// 0 when uffdhost can serve here, 4 when something required is missing.
   public var exitCode: Int32 { canServe ? 0 : 4 }
 
-  /// One line per check, its remedy below it, and the verdict at the end.
+  /// One line per check, its remedy below it, and the verdict at the end. Features that need nothing said
+  /// about them share a line.
   public func text(color: Bool) -> String {
     let width = checks.map(\.title.count).max() ?? 0
     var lines = ["uffdhost doctor: Linux \(kernel) on \(machine)", ""]
+    func add(_ state: Check.State, _ title: String, _ detail: String) {
+      let word = Self.pad(state.word, 8)
+      let mark = color ? "\u{1b}[\(state.color)m\(word)\u{1b}[0m" : word
+      lines.append("  \(mark)  \(Self.pad(title, width))  \(detail)")
+    }
+    var gathered: Set<Check.State> = []
     for check in checks {
-      let word = Self.pad(check.state.word, 8)
-      let mark = color ? "\u{1b}[\(check.state.color)m\(word)\u{1b}[0m" : word
-      lines.append("  \(mark)  \(Self.pad(check.title, width))  \(check.detail)")
+      if check.isPlainFeature {
+        guard gathered.insert(check.state).inserted else { continue }
+        let same = checks.filter { $0.isPlainFeature && $0.state == check.state }.map(\.title)
+        let word = check.state == .ok ? "present" : check.detail
+        add(check.state, "features", "\(word): \(same.joined(separator: " "))")
+      } else {
+        add(check.state, check.title, check.detail)
+      }
       if let remedy = check.remedy {
-        lines.append(
-          "\(String(repeating: " ", count: 10))  \(Self.pad("", width))  mend: \(remedy)")
+        lines.append("\(String(repeating: " ", count: 14 + width))mend: \(remedy)")
       }
     }
     lines.append("")
@@ -56,6 +67,12 @@ public struct DoctorReport: Sendable {
 
   private static func pad(_ text: String, _ width: Int) -> String {
     text + String(repeating: " ", count: max(0, width - text.count))
+  }
+}
+
+extension Check {
+  fileprivate var isPlainFeature: Bool {
+    id.hasPrefix("feature.") && (state == .ok || state == .notApplicable)
   }
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The bodies of the wrong probes; each runs in the runner's child, like a right one. */
 #define _GNU_SOURCE
 #include "probe_specimens.h"
 

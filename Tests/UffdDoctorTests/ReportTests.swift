@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the doctor prints.
 
+import CLinux
 import Foundation
 import Testing
 
@@ -25,6 +26,16 @@ import Testing
     #expect(report([ok]).text(color: false).hasSuffix("\nuffdhost can serve here\n"))
     #expect(report([ok, warning]).text(color: false).contains("with 1 restriction named above"))
     #expect(Facts.complete.report().text(color: false).contains("not tried (--deep)"))
+  }
+
+  @Test func textGathersFeaturesAndNamesTheMissingOne() {
+    let facts = Facts.complete.with { $0.features! &= ~CLINUX_FEATURE_POISON }
+    let lines = facts.report().text(color: false).split(separator: "\n")
+    let gathered = lines.filter { $0.contains(" features ") }
+    #expect(gathered.count == 1)
+    #expect(gathered.first?.contains("present: PAGEFAULT_FLAG_WP EVENT_FORK") == true)
+    #expect(gathered.first?.contains("POISON") == false)
+    #expect(lines.filter { $0.contains("missing   POISON ") }.count == 1)
   }
 
   @Test func colourIsOnlyTheStateWord() {

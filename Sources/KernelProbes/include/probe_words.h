@@ -88,6 +88,8 @@ struct probe_thread {
 
 /* Loads one byte at address, or writes it back where option is set. The result is an access. */
 int64_t probe_access(struct probe_thread *thread);
+/* MADV_DONTNEED of the range, for which an event may make the thread wait; 0 or -errno. */
+int64_t probe_discard(struct probe_thread *thread);
 void probe_start(struct probe_thread *thread, int64_t (*body)(struct probe_thread *));
 void probe_start_access(struct probe_thread *thread, char *address);
 /* Asleep: has not ended after a while in which a woken thread would have. */
