@@ -83,11 +83,14 @@ static void remap_event(void) {
   probe_expect((int64_t)message.arg.pagefault.address, (int64_t)place, "address of that fault");
 }
 
-/* Forks; the child's exit status is what it saw in the page. */
+/*
+ * Forks; the child's exit status is what it saw in the page, and the result. The thread stays until then:
+ * a child that dies with its parent dies with the thread that forked it.
+ */
 static int64_t fork_and_look(struct probe_thread *thread) {
   int child = probe_fork();
   if (child == 0) _exit(clinux_touch(thread->address, 0) ? 1 : *(unsigned char *)thread->address);
-  return child;
+  return probe_reap(child);
 }
 
 static void fork_event(void) {
@@ -106,8 +109,7 @@ static void fork_event(void) {
   int child_uffd = (int)message.arg.fork.ufd;
   probe_expect_next(child_uffd, PROBE_MISSING, "the child's access, on the child's userfaultfd");
   probe_expect_code(probe_copy(child_uffd, page, source, probe_page), 0, "COPY into the child");
-  probe_expect_ended(&thread, "fork");
-  probe_expect(probe_reap((int)thread.result), 0x5a, "the byte that the child saw");
+  probe_expect_access(&thread, 0x5a, "the child");
 }
 
 static void punch_no_event(void) {

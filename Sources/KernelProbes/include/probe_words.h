@@ -102,7 +102,7 @@ void probe_expect_byte(char *address, int wanted, const char *when);
 /* Starts an access and expects it to raise a fault of this kind. The thread stays asleep. */
 void probe_expect_fault(int uffd, char *address, int kind, const char *when);
 
-/* A child of the probe with an alarm and no longer life than its parent. As fork(2). */
+/* As fork(2). The child has an alarm and dies with the thread that made it. */
 int probe_fork(void);
 /* The exit status of that child, or 0x100 | signal. */
 int probe_reap(int child);
