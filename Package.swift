@@ -45,9 +45,14 @@ let package = Package(
     .target(name: "UffdHost", dependencies: ["UffdPluginABI", "CLinux"], swiftSettings: strict),
     // What the command says: numbers, texts, JSON. Takes value types from the core, calls nothing.
     .target(name: "UffdReport", dependencies: ["UffdHost"], swiftSettings: strict),
+    // The kernel behaviours the host relies on, as experiments. For the doctor.
+    .target(name: "KernelProbes", dependencies: ["CLinux"], cSettings: strictC),
+    // What works on this machine, what does not, and how to mend it. Does not know the core.
+    .target(name: "UffdDoctor", dependencies: ["CLinux", "KernelProbes"], swiftSettings: strict),
     // The command.
     .executableTarget(
-      name: "uffdhost", dependencies: ["UffdHost", "UffdReport"], swiftSettings: strict),
+      name: "uffdhost", dependencies: ["UffdHost", "UffdReport", "UffdDoctor"],
+      swiftSettings: strict),
     // For authors of providers in Swift; linked into the provider, never into the host.
     .target(name: "UffdProviderKit", dependencies: ["UffdPluginABI"], swiftSettings: strict),
     provider("AnonProvider"),
@@ -59,6 +64,14 @@ let package = Package(
       name: "UffdReportTests", dependencies: ["UffdReport", "UffdHost"], swiftSettings: strict),
     .testTarget(
       name: "CommandTests", dependencies: ["uffdhost", "UffdReport", "UffdHost"],
+      swiftSettings: strict),
+    // Probes that are wrong on purpose.
+    .target(
+      name: "ProbeSpecimens", dependencies: ["KernelProbes"], path: "Tests/ProbeSpecimens",
+      cSettings: strictC),
+    .testTarget(
+      name: "UffdDoctorTests",
+      dependencies: ["UffdDoctor", "KernelProbes", "ProbeSpecimens", "CLinux"],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

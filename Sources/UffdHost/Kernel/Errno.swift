@@ -12,7 +12,11 @@ struct Errno: Error, Equatable, Sendable {
     guard let text = unsafe clinux_errno_name(rawValue) else { return "errno \(rawValue)" }
     return unsafe String(cString: text)
   }
+}
 
+// The kernel's own names.
+// swift-format-ignore: AlwaysUseLowerCamelCase
+extension Errno {
   static let EPERM = Errno(1)
   static let ENOENT = Errno(2)
   static let ESRCH = Errno(3)

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening, the handshake, registering, and whose accesses are served. */
+#define _GNU_SOURCE
+#include "kernel_probes.h"
+#include "probe_words.h"
+
+#include <string.h>
+
+static void handshake_once(void) {
+  int uffd = probe_uffd(0);
+  uint64_t features = 0, ioctls = 0;
+  probe_expect_code(clinux_uffd_api(uffd, &features, &ioctls), -EINVAL, "a second UFFDIO_API");
+  int other = probe_open(O_CLOEXEC | O_NONBLOCK);
+  if (other < 0) other = probe_open(O_CLOEXEC | O_NONBLOCK | CLINUX_UFFD_USER_MODE_ONLY);
+  features = 1ull << 63;
+  probe_expect_code(clinux_uffd_api(other, &features, &ioctls), -EINVAL, "an unknown feature");
+}
+
+static void poll_blocking(void) {
+  int uffd = probe_open(O_CLOEXEC);
+  int flags = uffd < 0 ? CLINUX_UFFD_USER_MODE_ONLY : 0;
+  if (uffd >= 0) close(uffd);
+  uffd = probe_uffd_flags(O_CLOEXEC | flags, 0);
+  struct pollfd state = {.fd = uffd, .events = POLLIN};
+  probe_expect(poll(&state, 1, 0), 1, "poll of a blocking userfaultfd: ready descriptors");
+  probe_expect(state.revents & POLLERR, POLLERR, "poll of a blocking userfaultfd: POLLERR");
+  fcntl(uffd, F_SETFL, O_NONBLOCK);
+  state.revents = 0;
+  probe_expect(poll(&state, 1, 0), 0, "poll after O_NONBLOCK: ready descriptors");
+}
+
+static void register_busy(void) {
+  int first = probe_uffd(0), second = probe_uffd(0);
+  char *memory = probe_anonymous(probe_page);
+  uint64_t ioctls = 0;
+  probe_register(first, memory, probe_page, CLINUX_REGISTER_MISSING);
+  probe_expect_code(clinux_uffd_register(second, (uint64_t)memory, probe_page, CLINUX_REGISTER_MISSING,
+                                         &ioctls),
+                    -EBUSY, "REGISTER by a second userfaultfd");
+}
+
+static void register_all_or_nothing(void) {
+  int uffd = probe_uffd(0);
+  char *memory = probe_anonymous(2 * probe_page);
+  uint64_t ioctls = 0;
+  /* Minor faults need a page cache: anonymous memory is unsuitable for them. */
+  probe_expect_code(clinux_uffd_register(uffd, (uint64_t)memory, 2 * probe_page,
+                                         CLINUX_REGISTER_MISSING | CLINUX_REGISTER_MINOR, &ioctls),
+                    -EINVAL, "REGISTER of anonymous memory for minor faults");
+  probe_expect_byte(memory, 0, "an access after the refusal");
+}
+
+/* write(2) whose buffer is the page; the result is its return value or -errno. */
+static int64_t write_from_page(struct probe_thread *thread) {
+  ssize_t length = write(thread->option, thread->address, 1);
+  return length < 0 ? -errno : length;
+}
+
+static void kernel_access(int uffd, struct probe_thread *thread) {
+  int ends[2];
+  char *memory = probe_anonymous(probe_page);
+  if (pipe2(ends, O_CLOEXEC)) probe_not_applicable("pipe: %s", strerrorname_np(errno));
+  probe_register(uffd, memory, probe_page, CLINUX_REGISTER_MISSING);
+  *thread = (struct probe_thread){.address = memory, .option = ends[1]};
+  probe_start(thread, write_from_page);
+}
+
+static void kernel_access_full(void) {
+  int uffd = probe_open(O_CLOEXEC);
+  if (uffd < 0) probe_not_applicable("only user-mode faults can be had: %s", strerrorname_np(-uffd));
+  close(uffd);
+  uffd = probe_uffd(0);
+  struct probe_thread thread;
+  kernel_access(uffd, &thread);
+  probe_expect_next(uffd, PROBE_MISSING, "write(2) from a missing page");
+  probe_expect_asleep(&thread, "write(2) before the page came");
+  char *source = probe_source(probe_page, 0x5a);
+  probe_expect_code(probe_copy(uffd, thread.address, source, probe_page), 0, "COPY");
+  probe_expect_ended(&thread, "write(2) after COPY");
+  probe_expect(thread.result, 1, "bytes written from the served page");
+}
+
+static void kernel_access_user_only(void) {
+  int uffd = probe_uffd_flags(O_CLOEXEC | O_NONBLOCK | CLINUX_UFFD_USER_MODE_ONLY, 0);
+  struct probe_thread thread;
+  kernel_access(uffd, &thread);
+  probe_expect_ended(&thread, "write(2) from a missing page");
+  probe_expect_code(thread.result, -EFAULT, "write(2) from a missing page");
+  probe_expect_fault(uffd, thread.address, PROBE_MISSING, "a load from the same page");
+}
+
+static const struct kernel_probe probes[] = {
+    {"handshake-once", "UFFDIO_API succeeds once per userfaultfd and refuses unknown features",
+     handshake_once},
+    {"poll-blocking", "poll on a userfaultfd without O_NONBLOCK reports POLLERR", poll_blocking},
+    {"register-busy", "memory registered with one userfaultfd is refused to another with EBUSY",
+     register_busy},
+    {"register-refused", "a refused REGISTER leaves the memory as it was", register_all_or_nothing},
+    {"kernel-access-full", "write(2) from a missing page waits for the page in full mode",
+     kernel_access_full},
+    {"kernel-access-user-only",
+     "write(2) from a missing page fails with EFAULT in user-mode-only mode and raises no message",
+     kernel_access_user_only},
+};
+PROBE_TOPIC(probe_opening, probes);
