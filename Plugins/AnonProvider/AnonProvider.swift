@@ -11,7 +11,7 @@ private let table = ProviderTable(
   ProviderDescription(
     name: "anon", version: "0.1.0",
     summary: "private anonymous memory, filled from an image or a pattern on first touch",
-    operations: ContentInstance.operations, modes: .missing, memoryKinds: .anon,
+    operations: ContentInstance.contentOperations, modes: .missing, memoryKinds: .anon,
     granules: [.size4K, .size2M], threadModel: .parallel, parameters: Content.parameters),
   AnonInstance.self)
 

@@ -12,6 +12,8 @@ public final class Content {
   /// Bytes.
   public let objectSize: UInt64
   public let contentID: (high: UInt64, low: UInt64)
+  /// Bytes; no question may have a larger granule.
+  public let largestGranule: UInt64
   private let image: MappedImage?
   private let pattern: Pattern
 
@@ -36,6 +38,7 @@ public final class Content {
   public init(
     _ parameters: ParameterList, granule: UInt64, largestGranule: UInt64
   ) throws(ProviderError) {
+    self.largestGranule = largestGranule
     let size = try parameters.size("size")
     if let size { try Content.check(size) }
     switch (parameters.string("image"), try parameters.number("pattern")) {
@@ -79,7 +82,7 @@ public final class Content {
     let shift = UInt64(request.granule.trailingZeroBitCount)
     let pgoff = request.pgoff
     let granules = self.granules(shift: shift)
-    guard pgoff < granules else { return .outOfRange }
+    guard pgoff < granules, request.granule <= largestGranule else { return .outOfRange }
     let limit = pgoff &+ min(request.count, granules &- pgoff)
     guard let image else { return fill(request, limit, shift, &answer) }
     let run = image.runs.granules(from: pgoff, before: limit, shift: shift)
@@ -140,8 +143,12 @@ public final class Content {
     image?.willNeed(from: pgoff << shift, to: end << shift)
   }
 
-  /// The size of the object in granules of `1 << shift` bytes.
-  public func granules(shift: UInt64) -> UInt64 {
+  /// The size of the object in granules of `granule` bytes.
+  func granules(of granule: UInt64) -> UInt64 {
+    granules(shift: UInt64(granule.trailingZeroBitCount))
+  }
+
+  private func granules(shift: UInt64) -> UInt64 {
     ((objectSize &- 1) >> shift) &+ 1
   }
 }

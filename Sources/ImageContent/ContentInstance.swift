@@ -13,7 +13,7 @@ open class ContentInstance: ProviderInstance {
   public let granule: UInt64
 
   /// The hooks of this class.
-  public static let operations: uffd_operations = [
+  public static let contentOperations: uffd_operations = [
     .alloc, .lend, .extents, .willNeed, .predicate,
   ]
 

@@ -95,31 +95,20 @@ struct ImageFile {
     from start: UInt64, to end: UInt64, length: UInt64
   ) throws(ProviderError) -> UnsafeMutableRawPointer {
     guard length > 0 else { return unsafe UnsafeMutableRawPointer(bitPattern: 4096)! }
-    let memory = try unsafe allocateZeroes(length)
+    let memory = try unsafe PrivateMemory.map(length)
     var done = start
     while done < end {
       let count = unsafe pread(fd, memory + Int(done - start), Int(end - done), off_t(done))
       if count < 0, errno == EINTR { continue }
       guard count > 0 else {
         let reason = count < 0 ? ProviderError.describe(errno: errno) : "it has become shorter"
-        unsafe munmap(memory, Int(length))
+        unsafe PrivateMemory.unmap(memory, length)
         throw ProviderError(.ioError, "image \(path) cannot be read at byte \(done): \(reason)")
       }
       done += UInt64(count)
     }
     return unsafe memory
   }
-}
-
-/// Zeroed memory of our own, page-aligned; pages that nobody writes to cost nothing.
-func allocateZeroes(_ length: UInt64) throws(ProviderError) -> UnsafeMutableRawPointer {
-  let memory = unsafe mmap(
-    nil, Int(length), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-  guard let memory = unsafe memory, unsafe memory != MAP_FAILED else {
-    throw ProviderError(
-      .noMemory, "there is no memory for \(length) bytes: \(ProviderError.describe(errno: errno))")
-  }
-  return unsafe memory
 }
 
 /// Names of contents: see `uffd_traits.content_id_high`.

@@ -44,7 +44,7 @@ struct MappedImage {
 
   func unmap() {
     unsafe munmap(mapping, Int(dataEnd))
-    if tailLength > 0 { unsafe munmap(tail, Int(tailLength)) }
+    if tailLength > 0 { unsafe PrivateMemory.unmap(tail, tailLength) }
     runs.free()
   }
 
