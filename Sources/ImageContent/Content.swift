@@ -40,7 +40,7 @@ public final class Content {
   ) throws(ProviderError) {
     self.largestGranule = largestGranule
     let size = try parameters.size("size")
-    if let size { try Content.check(size) }
+    if let size { try Content.check(size, parameters.string("size") ?? "") }
     switch (parameters.string("image"), try parameters.number("pattern")) {
     case (nil, nil):
       throw .badValue("there is no content: give image=FILE, or pattern=SEED with size=SIZE")
@@ -68,10 +68,12 @@ public final class Content {
     image?.unmap()
   }
 
-  private static func check(_ size: UInt64) throws(ProviderError) {
-    guard size > 0 else { throw .badValue("size=0 is too small: an object has at least 1 byte") }
+  private static func check(_ size: UInt64, _ text: String) throws(ProviderError) {
+    guard size > 0 else {
+      throw .badValue("size=\(text) is too small: an object has at least 1 byte")
+    }
     guard size <= largestObject else {
-      throw .badValue("size=\(size) is too large: a process has addresses for 128T")
+      throw .badValue("size=\(text) is too large: a process has addresses for 128T")
     }
   }
 
