@@ -16,7 +16,8 @@ let strictC: [CSetting] = [.treatAllWarnings(as: .error)]
 /// A provider exports its entry function and nothing else. The kit is linked into each of them.
 func provider(_ name: String) -> Target {
   .target(
-    name: name, dependencies: ["UffdPluginABI", "UffdProviderKit"], path: "Plugins/\(name)",
+    name: name, dependencies: ["UffdPluginABI", "UffdProviderKit", "ImageContent"],
+    path: "Plugins/\(name)",
     swiftSettings: strict,
     linkerSettings: [
       .unsafeFlags([
@@ -51,10 +52,19 @@ let package = Package(
     .target(name: "UffdDoctor", dependencies: ["CLinux", "KernelProbes"], swiftSettings: strict),
     // The command.
     .executableTarget(
-      name: "uffdhost", dependencies: ["UffdHost", "UffdReport", "UffdDoctor"],
+      name: "uffdhost",
+      dependencies: ["UffdHost", "UffdReport", "UffdDoctor", "UffdPattern"],
       swiftSettings: strict),
     // For authors of providers in Swift; linked into the provider, never into the host.
-    .target(name: "UffdProviderKit", dependencies: ["UffdPluginABI"], swiftSettings: strict),
+    .target(
+      name: "UffdProviderKit", dependencies: ["UffdPluginABI", "CLinux"], swiftSettings: strict),
+    // What pattern=SEED means. Knows nobody.
+    .target(name: "UffdPattern", swiftSettings: strict),
+    // The content that the three providers share: image=, pattern=, size=.
+    .target(
+      name: "ImageContent",
+      dependencies: ["UffdPluginABI", "UffdProviderKit", "UffdPattern", "CLinux"],
+      swiftSettings: strict),
     provider("AnonProvider"),
     provider("ShmemProvider"),
     provider("HugetlbProvider"),
@@ -72,6 +82,10 @@ let package = Package(
     .testTarget(
       name: "UffdDoctorTests",
       dependencies: ["UffdDoctor", "KernelProbes", "ProbeSpecimens", "CLinux"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "UffdProviderKitTests",
+      dependencies: ["UffdProviderKit", "UffdPattern", "UffdPluginABI", "CLinux"],
       swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
