@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static void copy_partial(void) {
   int uffd = probe_uffd(0);

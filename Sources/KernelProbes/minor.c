@@ -5,6 +5,7 @@
 #include "probe_words.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 enum { BOTH = CLINUX_REGISTER_MISSING | CLINUX_REGISTER_MINOR };
 

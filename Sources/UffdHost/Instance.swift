@@ -98,13 +98,21 @@ import UffdPluginABI
   /// Throws `.usage` for an instance without a backing of its own or a range outside the object, and
   /// `.service` where granules could not be filled; the others are.
   public func publish(firstGranule: UInt64 = 0, count: UInt64? = nil) throws(HostError) {
+    try publish(firstGranule: firstGranule, count: count, stride: 1)
+  }
+
+  /// The same for every `stride`th granule.
+  package func publish(
+    firstGranule: UInt64, count: UInt64?, stride: UInt64
+  ) throws(HostError) {
     guard let backing, !backing.arrivesFilled else {
       throw HostError(
         .usage, "the provider '\(provider.name)' has no backing of the host to publish into")
     }
     let range = try window(firstGranule, count)
     let order = unsafe FillOrder(
-      region: nil, instance: record, backing: backing.record, pgoffs: range)
+      region: nil, instance: record, backing: backing.record, pgoffs: range,
+      stride: stride)
     let failed = host.session.fill(order)
     if failed > 0 {
       throw HostError(

@@ -1,2 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
-@main enum Main { static func main() {} }
+// The command: parses its words, does one thing, says how it went, returns a code.
+import Glibc
+import UffdDoctor
+import UffdHost
+import UffdReport
+
+@main
+enum Main {
+  /// The version of the project; CHANGELOG.md tells what is in it.
+  static let version = "0.1.0"
+
+  static func main() {
+    // A reader that closes its end is no reason to die in the middle of a line.
+    signal(SIGPIPE, SIG_IGN)
+    exit(run(Array(CommandLine.arguments.dropFirst())))
+  }
+
+  static func run(_ words: [String]) -> Int32 {
+    do {
+      switch try Command.parse(words) {
+      case .run(let options): return try RunCommand(options).run()
+      case .inspect(let library, let json): try Inspection.show(library, json: json)
+      case .doctor(let deep, let json): return examine(deep: deep, json: json)
+      case .help(.program): Output.write(Usage.program)
+      case .help(.provider(let library)): try Inspection.help(library)
+      case .version:
+        Output.write("uffdhost \(version) (provider ABI \(Provider.hostABI))\n")
+      }
+      return 0
+    } catch {
+      Output.error("\(error.message)")
+      return error.exitCode
+    }
+  }
+
+  private static func examine(deep: Bool, json: Bool) -> Int32 {
+    let report = Doctor.run(deep: deep)
+    Output.write(json ? report.json() : report.text(color: Terminal.style(1).color))
+    return report.exitCode
+  }
+}
+
+extension HostError {
+  /// The exit code of the command for an error of this kind.
+  var exitCode: Int32 {
+    switch kind {
+    case .service: 1
+    case .usage: 2
+    case .refused: 3
+    case .system: 4
+    }
+  }
+}

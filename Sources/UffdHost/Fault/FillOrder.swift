@@ -11,6 +11,8 @@
   /// The next granule to fill, and the end.
   var next: UInt64
   let end: UInt64
+  /// Every how manieth granule is filled.
+  let stride: UInt64
   /// Questions of this order that are still open.
   var open = 0
   /// Granules that could not be filled.
@@ -19,12 +21,14 @@
 
   init(
     region: UnsafeMutablePointer<RegionRecord>?, instance: UnsafeMutablePointer<InstanceRecord>,
-    backing: UnsafeMutablePointer<BackingRecord>?, pgoffs: Range<UInt64>
+    backing: UnsafeMutablePointer<BackingRecord>?, pgoffs: Range<UInt64>,
+    stride: UInt64 = 1
   ) {
     unsafe self.region = unsafe region
     unsafe self.instance = unsafe instance
     unsafe self.backing = unsafe backing
     next = pgoffs.lowerBound
     end = pgoffs.upperBound
+    self.stride = stride
   }
 }

@@ -61,7 +61,7 @@ extension Reader {
   /// Fills one piece of the first order that has room for another question, and ends orders that are done.
   mutating func fillPiece() {
     if let order = fills.first(where: { $0.next < $0.end && $0.open < Self.openPieces }) {
-      while order.next < order.end, !isUnfilled(order, order.next) { order.next += 1 }
+      while order.next < order.end, !isUnfilled(order, order.next) { order.next += order.stride }
       if order.next < order.end { raise(order) }
     }
     fills.removeAll { order in
@@ -84,7 +84,9 @@ extension Reader {
 
   private mutating func raise(_ order: FillOrder) {
     let granule = unsafe order.instance.pointee.granule
-    let most = min(max(1, Self.largestRun / granule), order.end - order.next)
+    let most =
+      order.stride > 1
+      ? 1 : min(max(1, Self.largestRun / granule), order.end - order.next)
     var length: UInt64 = 1
     while length < most, isUnfilled(order, order.next + length) { length += 1 }
     guard let question = unsafe questions.take() else { return }
@@ -96,7 +98,7 @@ extension Reader {
     unsafe question.pointee.pgoff = order.next
     unsafe question.pointee.count = length
     unsafe question.pointee.order = unsafe Unmanaged.passUnretained(order)
-    order.next += length
+    order.next += length == 1 ? order.stride : length
     order.open += 1
     unsafe work(question)
   }

@@ -4,7 +4,7 @@ import Glibc
 
 /// Nanoseconds of CLOCK_MONOTONIC.
 @inline(__always)
-func monotonicNanoseconds() -> UInt64 { clinux_now() }
+package func monotonicNanoseconds() -> UInt64 { clinux_now() }
 
 /// Sleeps for about a millisecond; for waits on the control thread.
 func sleepBriefly() { usleep(1000) }

@@ -3,12 +3,12 @@
 import CLinux
 
 /// An error number of the kernel (errno(3)).
-struct Errno: Error, Equatable, Sendable {
-  let rawValue: Int32
-  init(_ rawValue: Int32) { self.rawValue = rawValue }
+package struct Errno: Error, Equatable, Sendable {
+  package let rawValue: Int32
+  package init(_ rawValue: Int32) { self.rawValue = rawValue }
 
   /// The symbolic name, as in `EAGAIN`. Messages show this and never the bare number.
-  var name: String {
+  package var name: String {
     guard let text = unsafe clinux_errno_name(rawValue) else { return "errno \(rawValue)" }
     return unsafe String(cString: text)
   }

@@ -5,7 +5,7 @@ import CLinux
 import Glibc
 
 /// A joinable thread that runs one closure. The corresponding C call is pthread_create(3).
-final class KernelThread: @unchecked Sendable {
+package final class KernelThread: @unchecked Sendable {
   // Written once before the object is shared.
   private var handle = pthread_t()
 
@@ -20,7 +20,7 @@ final class KernelThread: @unchecked Sendable {
 
   /// Starts the thread. Signals are blocked in it, but for those of a crash: they
   /// belong to the program's own threads.
-  init(_ name: String, _ run: @escaping @Sendable () -> Void) throws(Errno) {
+  package init(_ name: String, _ run: @escaping @Sendable () -> Void) throws(Errno) {
     let body = unsafe Unmanaged.passRetained(Body(name, run))
     var all = sigset_t()
     var before = sigset_t()
@@ -45,7 +45,7 @@ final class KernelThread: @unchecked Sendable {
   }
 
   /// Waits until the closure has returned. Called once.
-  func join() { pthread_join(handle, nil) }
+  package func join() { pthread_join(handle, nil) }
 }
 
 /// Gives the CPU away; for a spin that may wait for a preempted thread.

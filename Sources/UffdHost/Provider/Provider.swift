@@ -24,6 +24,9 @@ public final class Provider: Sendable {
   /// Runs the hooks of a SERIAL library, all on its one thread.
   let serialExecutor: Executor?
 
+  /// The ABI of this host, as in "1.0".
+  public static let hostABI = "\(UFFD_ABI_MAJOR).\(UFFD_ABI_MINOR)"
+
   /// The symbol that a provider exports; the ABI major is in its name.
   static let entrySymbol = "uffd_provider_entry_v1"
 
