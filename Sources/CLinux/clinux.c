@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 /* --- userfaultfd ---------------------------------------------------------------------------------- */
@@ -147,6 +148,14 @@ int32_t clinux_punch_hole(int fd, uint64_t offset, uint64_t length) {
 
 int32_t clinux_madvise(void *start, uint64_t length, int advice) {
   return madvise(start, length, advice) ? -errno : 0;
+}
+
+int32_t clinux_stat(int fd, const char *path, uint32_t *mode, uint64_t *size) {
+  struct stat info;
+  if (path ? stat(path, &info) : fstat(fd, &info)) return -errno;
+  *mode = info.st_mode;
+  *size = (uint64_t)info.st_size;
+  return 0;
 }
 
 int64_t clinux_filesystem_type(int fd) {

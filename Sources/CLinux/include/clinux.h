@@ -75,6 +75,8 @@ int32_t clinux_poll(struct pollfd *fds, uint64_t count, int64_t timeout_nanoseco
 /* fallocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE). */
 int32_t clinux_punch_hole(int fd, uint64_t offset, uint64_t length);
 int32_t clinux_madvise(void *start, uint64_t length, int advice);
+/* fstat(2), or stat(2) where `path` is not NULL: st_mode and st_size. */
+int32_t clinux_stat(int fd, const char *path, uint32_t *mode, uint64_t *size);
 /* f_type of statfs(2), to tell tmpfs and hugetlbfs from other files; negative errno on failure. */
 int64_t clinux_filesystem_type(int fd);
 int64_t clinux_filesystem_block_size(int fd);

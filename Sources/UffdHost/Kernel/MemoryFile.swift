@@ -54,11 +54,10 @@ final class MemoryFile: Sendable {
       throw HostError(.usage, "the backing file '\(path)' cannot be opened (\(Errno(errno).name))")
     }
     let descriptor = Descriptor(owning: fd)
-    var info = stat()
-    guard unsafe fstat(fd, &info) == 0, info.st_size > 0 else {
+    guard let info = try? FileInfo(fd: fd), info.size > 0 else {
       throw HostError(.usage, "the backing file '\(path)' is empty or cannot be examined")
     }
-    let size = UInt64(info.st_size)
+    let size = info.size
     switch clinux_filesystem_type(fd) {
     case Int64(CLINUX_TMPFS_MAGIC):
       return (MemoryFile(descriptor, .shmem, 4096), size)

@@ -51,17 +51,16 @@ import UffdPluginABI
       throw HostError(.usage, "the file '\(path)' cannot be opened (\(Errno(errno).name))")
     }
     let descriptor = Descriptor(owning: fd)
-    var info = stat()
-    guard unsafe fstat(fd, &info) == 0, info.st_mode & S_IFMT == S_IFREG, info.st_size > 0 else {
+    guard let info = try? FileInfo(fd: fd), info.isRegular, info.size > 0 else {
       throw HostError(.usage, "'\(path)' is not a file with content; give another")
     }
     do {
-      mapping = try Mapping.file(fd: fd, length: UInt64(info.st_size))
+      mapping = try Mapping.file(fd: fd, length: info.size)
     } catch {
       throw HostError(.system, "the file '\(path)' cannot be mapped (\(error.name))")
     }
     backing = nil
-    length = UInt64(info.st_size)
+    length = info.size
     self.descriptor = descriptor
   }
 

@@ -71,13 +71,14 @@ public final class Provider: Sendable {
   }
 
   private static func checkFile(_ path: String) throws(HostError) {
-    var info = stat()
-    guard unsafe stat(path, &info) == 0 else {
+    let info: FileInfo
+    do {
+      info = try FileInfo(path: path)
+    } catch {
       throw HostError(
-        .usage,
-        "the provider '\(path)' cannot be opened (\(Errno(errno).name)); is the path right?")
+        .usage, "the provider '\(path)' cannot be opened (\(error.name)); is the path right?")
     }
-    guard info.st_mode & S_IFMT == S_IFREG else {
+    guard info.isRegular else {
       throw HostError(
         .usage, "the provider '\(path)' is not a file; give the path of a shared library")
     }
