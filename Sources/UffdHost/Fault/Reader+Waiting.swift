@@ -129,7 +129,6 @@ extension Reader {
       case .free, .asking, .abandoned: break
       }
     }
-    counters.set(.parkedNow, UInt64(questions.activeCount))
   }
 
   private func resume(_ question: UnsafeMutablePointer<Question>) {

@@ -105,6 +105,7 @@ struct ReaderSetup: Sendable {
       if ready.rung { answerRequests() }
       if questions.activeCount > 0 { revisitQuestions() }
       if !fills.isEmpty { fillPiece() }
+      counters.set(.parkedNow, UInt64(questions.activeCount))
     }
   }
 

@@ -544,7 +544,8 @@ typedef struct uffd_provider {
 
   /*
    * discard: backing pages of these granules were really punched by a client; they read zero from
-   * now on. For accounting. Kernel: a hole punched into the file (madvise MADV_REMOVE).
+   * now on and are not in the filemap any more. If zeroes are published for them later, filemap_add
+   * comes again. For accounting. Kernel: a hole punched into the file (madvise MADV_REMOVE).
    *   called    fault thread or control thread; never waited for; must not block
    */
   void (*UFFD_NULLABLE discard)(uffd_instance *UFFD_NONNULL instance, uint64_t pgoff, uint64_t count);
