@@ -70,4 +70,25 @@ extension UnsafeMutablePointer<InstanceRecord> {
     var found = word.relaxed
     while !word.compareExchange(&found, found | 1 << (chunk % 64)) {}
   }
+
+  /// Size of a buffer of staging_alloc, or nil. Not inlined: rare, and it counts references.
+  @inline(never)
+  func stagingSize(of memory: UnsafeRawPointer) -> UInt64? {
+    unsafe pointee.arena._withUnsafeGuaranteedRef { unsafe $0.size(of: memory) }
+  }
+
+  /// Takes back a buffer of the arena.
+  @inline(never)
+  func freeStaging(_ memory: UnsafeRawPointer) {
+    unsafe pointee.arena._withUnsafeGuaranteedRef {
+      _ = unsafe $0.free(UnsafeMutableRawPointer(mutating: memory))
+    }
+  }
+
+  /// Gives a hook that returns nothing to the workers.
+  @inline(never)
+  func submit(_ job: Job) {
+    unsafe inFlight.add(1)
+    unsafe pointee.executor._withUnsafeGuaranteedRef { $0.submit(job) }
+  }
 }

@@ -112,6 +112,7 @@ extension Reader {
   }
 
   /// The first page was published and is gone from the cache: a client punched it. It reads zero from now on.
+  @inline(never)
   private mutating func punched(_ question: UnsafeMutablePointer<Question>) {
     guard let backing = unsafe question.pointee.backing,
       unsafe question.pointee.region?.pointee.shape.arrivesFilled == false
@@ -127,10 +128,7 @@ extension Reader {
         if unsafe instance.pointee.isInline {
           unsafe discard(instance.pointee.handle, pgoff, 1)
         } else {
-          unsafe instance.inFlight.add(1)
-          unsafe instance.pointee.executor._withUnsafeGuaranteedRef {
-            unsafe $0.submit(.discard(instance, pgoff: pgoff, count: 1))
-          }
+          unsafe instance.submit(.discard(instance, pgoff: pgoff, count: 1))
         }
       }
     }
@@ -139,6 +137,7 @@ extension Reader {
   }
 
   /// A page in the cache that nobody published is no content: punch it, and fill it as missing.
+  @inline(never)
   mutating func evict(_ question: UnsafeMutablePointer<Question>) {
     guard let backing = unsafe question.pointee.backing else {
       return unsafe giveUp(question, .hostBug)

@@ -103,7 +103,14 @@ extension Reader {
     unsafe work(question)
   }
 
+  /// A question of an order is split in two.
+  @inline(never)
+  func addPiece(to order: Unmanaged<FillOrder>) {
+    unsafe order._withUnsafeGuaranteedRef { $0.open += 1 }
+  }
+
   /// A question of an order has ended.
+  @inline(never)
   func settle(_ order: Unmanaged<FillOrder>) {
     unsafe order._withUnsafeGuaranteedRef { $0.open -= 1 }
   }

@@ -90,12 +90,10 @@ extension Reader {
       unsafe putBack(question)
       return unsafe failed(question, status)
     }
-    let arena = unsafe instance.pointee.arena
     let violation = unsafe checkFolio(
       question.pointee.folio, count: question.pointee.count, granule: instance.pointee.granule,
       staging: buffer, lends: instance.pointee.lends,
-      stagingSize: { memory in unsafe arena._withUnsafeGuaranteedRef { unsafe $0.size(of: memory) }
-      })
+      stagingSize: { memory in unsafe instance.stagingSize(of: memory) })
     if let violation { return unsafe broken(question, violation) }
     let folio = unsafe question.pointee.folio
     if unsafe folio.kind == .lent {
@@ -152,10 +150,7 @@ extension Reader {
     if unsafe instance.pointee.isInline {
       unsafe instance.pointee.filemapRemove!(instance.pointee.handle, pgoff, count)
     } else {
-      unsafe instance.inFlight.add(1)
-      unsafe instance.pointee.executor._withUnsafeGuaranteedRef {
-        unsafe $0.submit(.filemapRemove(instance, pgoff: pgoff, count: count))
-      }
+      unsafe instance.submit(.filemapRemove(instance, pgoff: pgoff, count: count))
     }
   }
 
@@ -168,26 +163,20 @@ extension Reader {
       if unsafe instance.pointee.isInline {
         unsafe put(instance.pointee.handle, question.pointer(to: \.folio)!, question.pointee.pgoff)
       } else {
-        unsafe instance.inFlight.add(1)
-        let folio = unsafe question.pointee.folio
-        let pgoff = unsafe question.pointee.pgoff
-        unsafe instance.pointee.executor._withUnsafeGuaranteedRef {
-          unsafe $0.submit(.put(instance, folio, pgoff: pgoff))
-        }
+        unsafe instance.submit(
+          .put(instance, question.pointee.folio, pgoff: question.pointee.pgoff))
       }
     case .staged:
       if let memory = unsafe question.pointee.folio.memory,
         unsafe memory != UnsafeRawPointer(staging.base),
         unsafe memory != question.pointee.staging.map({ UnsafeRawPointer($0) })
       {
-        unsafe instance.pointee.arena._withUnsafeGuaranteedRef {
-          _ = unsafe $0.free(UnsafeMutableRawPointer(mutating: memory))
-        }
+        unsafe instance.freeStaging(memory)
       }
     default: break
     }
     if let staging = unsafe question.pointee.staging {
-      unsafe instance.pointee.arena._withUnsafeGuaranteedRef { _ = unsafe $0.free(staging) }
+      unsafe instance.freeStaging(staging)
       unsafe question.pointee.staging = nil
     }
     unsafe question.pointee.folio = unsafe emptyFolio()

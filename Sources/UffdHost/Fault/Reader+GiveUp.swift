@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pages that cannot be had. Never zeroes: poison where the kernel can, else the client dies, or the threads
-// sleep on under the policy `hold`. Always with a line in the log.
+// sleep on under the policy `hold`. Always with a line in the log. Never inlined into the fault path.
 import Glibc
 import UffdPluginABI
 
@@ -36,6 +36,7 @@ enum GivingUp {
 
 extension Reader {
   /// Gives the question's pages up. Without a reason they were given up before.
+  @inline(never)
   mutating func giveUp(_ question: UnsafeMutablePointer<Question>, _ reason: GivingUp?) {
     unsafe unclaim(question)
     if let reason {
@@ -107,12 +108,14 @@ extension Reader {
   }
 
   /// The client cannot be told page by page: it must not run on. In process, that is this process.
+  @inline(never)
   mutating func killClient(_ question: UnsafeMutablePointer<Question>) {
     unsafe reporter.killing(question.pointee.instance!, question.pointee.pgoff)
     kill(getpid(), SIGKILL)
   }
 
   /// alloc_folio or get_folio_noalloc answered something other than OK.
+  @inline(never)
   mutating func failed(_ question: UnsafeMutablePointer<Question>, _ status: uffd_status) {
     if status == .busy { return unsafe park(question, .provider) }
     unsafe unclaim(question)
@@ -127,6 +130,7 @@ extension Reader {
   }
 
   /// filemap_add refused.
+  @inline(never)
   mutating func refused(_ question: UnsafeMutablePointer<Question>, _ status: uffd_status) {
     unsafe unclaim(question)
     counters.add(.providerErrors)
@@ -139,6 +143,7 @@ extension Reader {
   }
 
   /// The provider broke the contract: from now on its regions fail closed.
+  @inline(never)
   mutating func broken(_ question: UnsafeMutablePointer<Question>, _ violation: Violation) {
     unsafe unaccount(question, from: 0)
     unsafe putBack(question)

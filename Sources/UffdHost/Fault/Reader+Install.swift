@@ -195,6 +195,7 @@ extension Reader {
   }
 
   /// Goes on with pages that an install call did not settle.
+  @inline(never)
   mutating func stopped(
     _ question: UnsafeMutablePointer<Question>, _ step: InstallStep, sourceIsForeign: Bool
   ) {

@@ -101,9 +101,7 @@ extension Reader {
     unsafe other.pointee.pgoff = pgoff
     unsafe other.pointee.count = rest
     unsafe other.pointee.order = unsafe question.pointee.order
-    if let order = unsafe question.pointee.order {
-      unsafe order._withUnsafeGuaranteedRef { $0.open += 1 }
-    }
+    if let order = unsafe question.pointee.order { unsafe addPiece(to: order) }
     unsafe other.pointee.isGivenUp = unsafe question.pointee.isGivenUp
     unsafe other.pointee.born = unsafe question.pointee.born
     unsafe other.pointee.attempts = unsafe question.pointee.attempts

@@ -63,15 +63,13 @@ extension Reader {
   }
 
   /// Gives a question to a worker.
+  @inline(never)
   mutating func hand(_ question: UnsafeMutablePointer<Question>) {
     let instance = unsafe question.pointee.instance!
     if unsafe question.pointee.born == 0 { unsafe question.pointee.born = monotonicNanoseconds() }
     unsafe question.pointee.phase = .working
     unsafe questions.activate(question)
-    unsafe instance.inFlight.add(1)
-    unsafe instance.pointee.executor._withUnsafeGuaranteedRef {
-      unsafe $0.submit(.ask(question, instance, port))
-    }
+    unsafe instance.submit(.ask(question, instance, port))
   }
 
   func nanosecondsToNextTimer() -> Int64 {

@@ -3,7 +3,8 @@
 import Synchronization
 import UffdPluginABI
 
-/// Writes the log lines of a session. Any reader may call it.
+/// Writes the log lines of a session. Any reader may call it. Never inlined: the fault path must not carry
+/// the reference counts of texts that it does not write.
 final class Reporter: Sendable {
   private let sink: LogSink
   private let written = Mutex<[String: UInt64]>([:])
@@ -25,14 +26,17 @@ final class Reporter: Sendable {
     }
   }
 
+  @inline(never)
   func cannotRead(_ error: HostError) { sink(.error, "no faults are read: \(error.message)") }
 
+  @inline(never)
   func unknownEvent(_ event: UInt8) {
     say(.error, "event") {
       "the kernel sent the unknown event 0x\(String(event, radix: 16)); it is ignored"
     }
   }
 
+  @inline(never)
   func unknownFault(_ flags: UInt64) {
     say(.error, "flags") {
       "the kernel reported a fault with flags 0x\(String(flags, radix: 16)), which this host never asked "
@@ -40,10 +44,12 @@ final class Reporter: Sendable {
     }
   }
 
+  @inline(never)
   func tooManyQuestions() {
     say(.warning, "questions") { "too many faults wait for their provider; the newest ask again" }
   }
 
+  @inline(never)
   func gaveUp(
     _ instance: UnsafeMutablePointer<InstanceRecord>, _ pgoff: UInt64, _ reason: GivingUp
   ) {
@@ -54,6 +60,7 @@ final class Reporter: Sendable {
     }
   }
 
+  @inline(never)
   func providerFailed(
     _ instance: UnsafeMutablePointer<InstanceRecord>, _ pgoff: UInt64, _ status: uffd_status
   ) {
@@ -62,6 +69,7 @@ final class Reporter: Sendable {
     }
   }
 
+  @inline(never)
   func violation(_ instance: UnsafeMutablePointer<InstanceRecord>, _ violation: Violation) {
     let owner = unsafe instance.pointee.owner
     owner.noteViolation(violation.rawValue)
@@ -72,6 +80,7 @@ final class Reporter: Sendable {
     )
   }
 
+  @inline(never)
   func unreadableLend(_ instance: UnsafeMutablePointer<InstanceRecord>, _ pgoff: UInt64) {
     let name = unsafe instance.pointee.owner.provider.name
     say(.error, "lend \(name)") {
@@ -80,6 +89,7 @@ final class Reporter: Sendable {
     }
   }
 
+  @inline(never)
   func strayPage(_ instance: UnsafeMutablePointer<InstanceRecord>, _ pgoff: UInt64) {
     say(.warning, "stray") {
       unsafe "the backing of provider '\(instance.pointee.owner.provider.name)' holds granule \(pgoff), which "
@@ -87,6 +97,7 @@ final class Reporter: Sendable {
     }
   }
 
+  @inline(never)
   func killing(_ instance: UnsafeMutablePointer<InstanceRecord>, _ pgoff: UInt64) {
     sink(
       .error,
