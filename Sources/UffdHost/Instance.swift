@@ -174,6 +174,10 @@ import UffdPluginABI
         .error,
         "a hook of provider '\(provider.name)' has not returned for 10 seconds; the instance is left open"
       )
+      // The hook may still come back: what its worker will touch stays where it is.
+      for object in [arena, executor, warmBits, backing] as [AnyObject?] {
+        if let object { _ = unsafe Unmanaged.passRetained(object) }
+      }
       return
     }
     configured.close()
@@ -209,7 +213,11 @@ import UffdPluginABI
   }
 
   /// May the region attach? Nil: yes; else the provider's reason.
-  func objection(_ query: uffd_region_query) -> String? { configured.objection(query) }
+  func objection(_ query: uffd_region_query) -> String? {
+    let configured = configured
+    return threadModel == .parallel
+      ? configured.objection(query) : executor.run { configured.objection(query) }
+  }
 
   /// The provider's last words, as the end of a sentence.
   func takeErrorText() -> String { configured.takeErrorText().map { " (\($0))" } ?? "" }

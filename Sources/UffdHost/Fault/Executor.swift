@@ -117,7 +117,10 @@ private func askForContent(
   {
     unsafe populateForReading(memory, length: min(folio.length, folio.count * granule))
   }
-  unsafe account(question, instance, granules: folio.count)
+  // For a PARALLEL provider the reader does this, right before it installs.
+  if unsafe !instance.pointee.isDirect {
+    unsafe account(question, instance, granules: folio.count)
+  }
 }
 
 /// filemap_add. A refusal is for the reader to act on; the answer itself stands.

@@ -26,8 +26,10 @@ import UffdPluginABI
   let granule: UInt64
   /// Granules of the object.
   let count: UInt64
-  /// Hooks may run on the reader: PARALLEL and never blocking.
+  /// alloc_folio may run on the reader: PARALLEL and never blocking.
   let isInline: Bool
+  /// The hooks that must not block may run on the reader: PARALLEL.
+  let isDirect: Bool
   /// A minor fault is continued without asking (a declared file has no hooks).
   let lends: Bool
   /// What a hole of a declared backing reads; nil: ask alloc_folio.

@@ -8,7 +8,7 @@ extension Reader {
     let instance = unsafe question.pointee.instance!
     if unsafe instance.isBroken { return unsafe giveUp(question, .brokenProvider) }
     guard let lookup = unsafe instance.pointee.lookup else { return unsafe mapCached(question) }
-    guard unsafe instance.pointee.isInline else {
+    guard unsafe instance.pointee.isDirect else {
       if unsafe question.pointee.count > 1, let rest = unsafe split(question, at: 1) {
         unsafe work(rest)
       }
@@ -125,7 +125,7 @@ extension Reader {
     if unsafe backing.pointee.states.replace(pgoff, .present, with: .punched) {
       let instance = unsafe question.pointee.instance!
       if let discard = unsafe instance.pointee.discard {
-        if unsafe instance.pointee.isInline {
+        if unsafe instance.pointee.isDirect {
           unsafe discard(instance.pointee.handle, pgoff, 1)
         } else {
           unsafe instance.submit(.discard(instance, pgoff: pgoff, count: 1))
@@ -171,7 +171,7 @@ extension Reader {
     unsafe folio.count = unsafe question.pointee.count
     unsafe question.pointee.folio = unsafe folio
     if unsafe question.pointee.claimed, unsafe instance.pointee.filemapAdd != nil,
-      unsafe !instance.pointee.isInline
+      unsafe !instance.pointee.isDirect
     {
       unsafe question.pointee.purpose = .account
       return unsafe hand(question)

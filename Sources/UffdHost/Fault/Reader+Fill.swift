@@ -124,7 +124,7 @@ extension Reader {
   /// filemap_add (unless a worker has done it), then the install.
   mutating func account(_ question: UnsafeMutablePointer<Question>, _ isSampled: Bool) {
     let instance = unsafe question.pointee.instance!
-    if unsafe question.pointee.claimed, unsafe instance.pointee.isInline,
+    if unsafe question.pointee.claimed, unsafe instance.pointee.isDirect,
       let add = unsafe instance.pointee.filemapAdd
     {
       unsafe question.pointee.accountStatus = unsafe add(
@@ -147,7 +147,7 @@ extension Reader {
     let pgoff = unsafe question.pointee.pgoff + offset
     let count = unsafe question.pointee.count - offset
     unsafe question.pointee.isAdded = offset > 0
-    if unsafe instance.pointee.isInline {
+    if unsafe instance.pointee.isDirect {
       unsafe instance.pointee.filemapRemove!(instance.pointee.handle, pgoff, count)
     } else {
       unsafe instance.submit(.filemapRemove(instance, pgoff: pgoff, count: count))
@@ -160,7 +160,7 @@ extension Reader {
     switch unsafe question.pointee.folio.kind {
     case .lent:
       guard let put = unsafe instance.pointee.put else { break }
-      if unsafe instance.pointee.isInline {
+      if unsafe instance.pointee.isDirect {
         unsafe put(instance.pointee.handle, question.pointer(to: \.folio)!, question.pointee.pgoff)
       } else {
         unsafe instance.submit(

@@ -163,22 +163,21 @@ import UffdPluginABI
       lookup: raw.get_folio_noalloc, filemapAdd: raw.filemap_add,
       filemapRemove: raw.filemap_remove, discard: raw.discard, cancel: raw.cancel,
       granule: traits.granule, count: count, isInline: isInline,
+      isDirect: traits.threadModel == .parallel,
       lends: content != nil || raw.operations.contains(.lend),
       holeIsZero: traits.holeIsZero, executor: Unmanaged.passUnretained(executor),
       arena: Unmanaged.passUnretained(arena), owner: owner, warm: warm)
   }
 
+  /// can_userfault. The caller is where the thread model allows it.
   func objection(_ query: uffd_region_query) -> String? {
     guard let predicate = unsafe provider.table.raw.can_userfault else { return nil }
-    let handle = unsafe SendableHandle(pointer: handle)
-    return provider.onItsThread {
-      var query = query
-      var reason: UnsafePointer<CChar>?
-      switch unsafe predicate(handle.pointer, &query, &reason) {
-      case 1: return nil
-      case 0: return unsafe stringCarefully(reason) ?? "it gives no reason"
-      case let other: return "can_userfault returned \(other), which breaks the contract"
-      }
+    var query = query
+    var reason: UnsafePointer<CChar>?
+    switch unsafe predicate(handle, &query, &reason) {
+    case 1: return nil
+    case 0: return unsafe stringCarefully(reason) ?? "it gives no reason"
+    case let other: return "can_userfault returned \(other), which breaks the contract"
     }
   }
 

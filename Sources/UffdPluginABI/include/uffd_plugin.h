@@ -59,9 +59,11 @@
  * BLOCKING
  *
  * A client thread sleeps while a fault is served. A provider whose hooks may wait (disk, network, a
- * lock held for long) sets UFFD_BEHAVIOUR_BLOCKS or uffd_traits.may_block; its hooks then run on
- * workers. A provider that declares neither is called on the thread that reads the faults, and must
- * return promptly: no I/O, no sleeping, no lock that anybody holds while doing either.
+ * lock held for long) sets UFFD_BEHAVIOUR_BLOCKS or uffd_traits.may_block; the hooks that say "may
+ * block" below then run on workers. A provider that declares neither is called on the thread that
+ * reads the faults, and must return promptly: no I/O, no sleeping, no lock that anybody holds while
+ * doing either. A hook that says "must not block" must return promptly in every provider: if that is
+ * PARALLEL, it is called on the thread that reads the faults.
  *
  *
  * OWNERSHIP
@@ -431,8 +433,8 @@ typedef struct uffd_instance uffd_instance;
 /* --- The table ---------------------------------------------------------------------------------- */
 
 /*
- * "Fault thread" below means: the reader of the faults for a provider that does not block and is
- * PARALLEL; else a worker chosen by the thread model. "Control thread": a thread of the host that
+ * "Fault thread" below means: the reader of the faults for a provider that is PARALLEL, unless the hook
+ * may block and the provider declares that it does; else a worker chosen by the thread model. "Control thread": a thread of the host that
  * serves no faults; for SERIAL the library's one thread.
  */
 typedef struct uffd_provider {
