@@ -69,7 +69,7 @@ import UffdPluginABI
     }
     func undo() {
       ServiceRegistry.remove(service)
-      unsafe strings.forEach { unsafe free($0) }
+      for index in unsafe strings.indices { unsafe free(strings[index]) }
       unsafe hostTable.deallocate()
     }
     let raw = unsafe provider.table.raw
@@ -135,7 +135,7 @@ import UffdPluginABI
     let handle = unsafe SendableHandle(pointer: handle)
     provider.onItsThread { [provider] in unsafe provider.table.raw.close!(handle.pointer) }
     ServiceRegistry.remove(service)
-    unsafe strings.forEach { unsafe free($0) }
+    for index in unsafe strings.indices { unsafe free(strings[index]) }
     unsafe hostTable.deallocate()
   }
 
