@@ -7,6 +7,7 @@ extension Reader {
   /// Fills the question's pages, which are all missing and nobody's yet.
   mutating func fill(_ question: UnsafeMutablePointer<Question>) {
     let instance = unsafe question.pointee.instance!
+    unsafe question.pointee.isZero = false
     if unsafe instance.isBroken { return unsafe giveUp(question, .brokenProvider) }
     guard unsafe instance.pointee.alloc != nil else {
       // A declared backing with a hole, and nobody to fill it.
@@ -98,7 +99,7 @@ extension Reader {
     let folio = unsafe question.pointee.folio
     if unsafe folio.kind == .lent {
       let address = unsafe UInt64(UInt(bitPattern: folio.memory!))
-      if unsafe table.pointee.overlaps(address, folio.length) {
+      if unsafe isServed(address, folio.length) {
         return unsafe broken(question, .lentServedMemory)
       }
       if unsafe instance.pointee.isInline, unsafe folio.residence != .resident,
@@ -119,6 +120,14 @@ extension Reader {
     unsafe counters.add(.provided, folio.count * instance.pointee.granule)
     unsafe account(question, isSampled)
     if let rest = unsafe rest { unsafe work(rest) }
+  }
+
+  /// Whether a range is memory that we serve: reading it would sleep on our own uffd.
+  @inline(__always)
+  private func isServed(_ address: UInt64, _ length: UInt64) -> Bool {
+    exclusion.beginInstall()
+    defer { exclusion.endInstall() }
+    return unsafe table.pointee.overlaps(address, length)
   }
 
   /// filemap_add (unless a worker has done it), then the install.

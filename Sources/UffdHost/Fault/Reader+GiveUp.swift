@@ -40,7 +40,7 @@ extension Reader {
   mutating func giveUp(_ question: UnsafeMutablePointer<Question>, _ reason: GivingUp?) {
     unsafe unclaim(question)
     if let reason {
-      unsafe counters.add(.givenUp, question.pointee.count)
+      if policy != .hold { unsafe counters.add(.givenUp, question.pointee.count) }
       unsafe reporter.gaveUp(question.pointee.instance!, question.pointee.pgoff, reason)
     }
     if let order = unsafe question.pointee.order {

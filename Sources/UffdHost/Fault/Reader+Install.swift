@@ -211,6 +211,8 @@ extension Reader {
         ? retryLater(question, .memory) : evict(question)
     case .notCached, .advance, .split, .copyZeroes, .present: unsafe park(question, .kernel)
     case .drop:
+      // The publisher mapping is ours: it cannot be gone.
+      guard unsafe question.pointee.region != nil else { return unsafe giveUp(question, .hostBug) }
       unsafe wake(question.pointee.region, question.pointee.pgoff, question.pointee.count)
       unsafe end(question)
     case .noMemory: unsafe retryLater(question, .memory)

@@ -18,15 +18,26 @@ extension Reader {
     while true {
       exclusion.beginReading()
       let length = unsafe calls.read(messages, room)
-      if length > 0 { applyEvents(length / UffdMessage.size) }
+      let count = max(0, length) / UffdMessage.size
+      applyEvents(count)
+      // Here as well, because the region table may change as soon as reading is over.
+      let merged = mergeFaults(count)
       exclusion.endReading()
       // Nothing: another reader took it, or its thread was interrupted and asks again later.
-      if length < UffdMessage.size { return }
-      let count = length / UffdMessage.size
-      serveFaults(mergeFaults(count))
+      if count == 0 { return unreadable(length) }
+      serveFaults(merged)
       // A read that returned fewer than fit has emptied the queue.
       if count < batch { return }
     }
+  }
+
+  /// read(2) brought nothing. EAGAIN and EINTR are its ordinary ways to say so.
+  private func unreadable(_ result: Int) {
+    let error = Errno(Int32(clamping: -result))
+    if result >= 0 || error == .EAGAIN || error == .EINTR { return }
+    reporter.readFailed(error)
+    // poll(2) will report the same again at once.
+    sleepBriefly()
   }
 
   @inline(__always)
@@ -108,12 +119,10 @@ extension Reader {
         counters.add(.alreadyPresent)
         return
       }
-      if unsafe other.region.pointee.start + other.page
-        < fault.region.pointee.start + fault.page
-        || (other.region != fault.region && other.region.pointee.start < fault.region.pointee.start)
-      {
-        break
-      }
+      let isBefore =
+        unsafe other.region == fault.region
+        ? other.page < fault.page : other.region.pointee.start < fault.region.pointee.start
+      if isBefore { break }
       place -= 1
     }
     var last = merged

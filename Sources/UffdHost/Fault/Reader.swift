@@ -22,6 +22,9 @@ struct ReaderSetup: Sendable {
   let reporter: Reporter
   /// Messages taken by one read(2): 16 for one reader; with several, one, so that each gets its share.
   let batch: Int
+  /// First buffers, made before the thread starts: a thread that exists serves.
+  let staging: Mapping
+  let zeroes: Mapping
 }
 
 /// The region table that the readers of a session share.
@@ -62,7 +65,7 @@ struct ReaderSetup: Sendable {
   /// One install is at most this long, or one granule: an event's sender waits while a COPY runs.
   static let largestRun: UInt64 = 256 << 10
 
-  init(_ setup: ReaderSetup) throws(HostError) {
+  init(_ setup: ReaderSetup) {
     calls = setup.calls
     unsafe table = unsafe setup.table.table
     exclusion = setup.exclusion
@@ -74,16 +77,8 @@ struct ReaderSetup: Sendable {
     reporter = setup.reporter
     batch = setup.batch
     questions = setup.port.questions
-    let staging: Mapping
-    let zeroes: Mapping
-    do {
-      staging = try Mapping.scratch(Self.largestRun)
-      zeroes = try Mapping.scratch(Self.largestRun)
-    } catch {
-      throw HostError(.system, "a reader has no memory (\(error.name))")
-    }
-    self.staging = staging
-    self.zeroes = zeroes
+    staging = setup.staging
+    zeroes = setup.zeroes
     unsafe messages = .allocate(byteCount: Self.largestBatch * UffdMessage.size, alignment: 64)
     unsafe faults = .allocate(capacity: Self.largestBatch)
     unsafe pollSlots = .allocate(capacity: 2)

@@ -27,7 +27,9 @@ final class Reporter: Sendable {
   }
 
   @inline(never)
-  func cannotRead(_ error: HostError) { sink(.error, "no faults are read: \(error.message)") }
+  func readFailed(_ error: Errno) {
+    say(.error, "read") { "the uffd cannot be read (\(error.name)); was its descriptor closed?" }
+  }
 
   @inline(never)
   func unknownEvent(_ event: UInt8) {

@@ -30,38 +30,49 @@ package struct SessionTuning: Sendable {
     let mode: Exclusion.Mode =
       options.readers == 1
       ? .oneReader : tuning.isExclusionBroken ? .brokenForTest : .severalReaders
-    var ports: [ReaderPort] = []
-    var threads: [KernelThread] = []
+    var setups: [ReaderSetup] = []
     for index in 0..<options.readers {
-      let port = try ReaderPort(index: index)
-      let setup = unsafe ReaderSetup(
-        calls: uffd.calls, table: TablePointer(table: table),
-        exclusion: Exclusion(AtomicWord(word), mode), port: port, policy: options.onError,
-        canPoison: uffd.offered.contains(.poison), deadline: options.faultDeadlineNanoseconds,
-        reporter: reporter, batch: options.readers == 1 ? Reader.largestBatch : 1)
-      ports.append(port)
-      threads.append(try Session.start(setup))
+      let buffers: (Mapping, Mapping)
+      do {
+        buffers = (try .scratch(Reader.largestRun), try .scratch(Reader.largestRun))
+      } catch {
+        throw HostError(.system, "there is no memory for a reader (\(error.name))")
+      }
+      unsafe setups.append(
+        ReaderSetup(
+          calls: uffd.calls, table: TablePointer(table: table),
+          exclusion: Exclusion(AtomicWord(word), mode), port: try ReaderPort(index: index),
+          policy: options.onError, canPoison: uffd.offered.contains(.poison),
+          deadline: options.faultDeadlineNanoseconds, reporter: reporter,
+          batch: options.readers == 1 ? Reader.largestBatch : 1, staging: buffers.0,
+          zeroes: buffers.1))
     }
+    threads = try Session.start(setups)
+    ports = setups.map(\.port)
     self.uffd = uffd
     unsafe self.table = unsafe table
     unsafe exclusionWord = unsafe word
-    self.ports = ports
-    self.threads = threads
   }
 
-  private static func start(_ setup: ReaderSetup) throws(HostError) -> KernelThread {
-    do throws(Errno) {
-      return try KernelThread("uffd-reader-\(setup.port.index)") {
-        do throws(HostError) {
-          var reader = try Reader(setup)
-          reader.run()
-        } catch {
-          setup.reporter.cannotRead(error)
+  /// Starts a thread for each reader: all of them or none.
+  private static func start(_ setups: [ReaderSetup]) throws(HostError) -> [KernelThread] {
+    var threads: [KernelThread] = []
+    for setup in setups {
+      do throws(Errno) {
+        threads.append(
+          try KernelThread("uffd-reader-\(setup.port.index)") {
+            var reader = Reader(setup)
+            reader.run()
+          })
+      } catch {
+        for (started, thread) in zip(setups, threads) {
+          started.port.perform(.stop)
+          thread.join()
         }
+        throw HostError(.system, "a reader thread cannot be started (\(error.name))")
       }
-    } catch {
-      throw HostError(.system, "a reader thread cannot be started (\(error.name))")
     }
+    return threads
   }
 
   /// Makes a registered region known: from now on its faults are served.
