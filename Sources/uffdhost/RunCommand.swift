@@ -211,6 +211,10 @@ private struct Tally: ~Copyable {
         RunReport.Difference(
           firstOffset: offset, granules: result.wrongGranules,
           comparedBytes: result.comparedBytes))
+    } else if !result.errors.isEmpty {
+      report.verification = .notVerified(
+        reason: "pages could not be provided; the \(Units.bytes(result.comparedBytes)) that were seen "
+          + (expectation == nil ? "were not compared" : "are right"))
     } else if expectation == nil {
       report.verification = .notVerified(reason: "no oracle: give '--verify'")
     } else if result.comparedBytes == 0 {

@@ -22,7 +22,7 @@ enum GivingUp {
     case .brokenProvider: "the provider broke the contract"
     case .provider(let status): "alloc_folio answered \(status.name)"
     case .shortage(.memory): "there is no memory for it"
-    case .shortage(.limit): "filemap_add refused it (a limit of the provider is reached)"
+    case .shortage(.limit): "filemap_add refused to account it"
     case .shortage(.io): "the provider could not read its source"
     case .deadline: "the provider did not answer within the deadline of the fault"
     case .hole: "the backing has a hole there and the provider does not fill it"
@@ -110,7 +110,9 @@ extension Reader {
   /// The client cannot be told page by page: it must not run on. In process, that is this process.
   @inline(never)
   mutating func killClient(_ question: UnsafeMutablePointer<Question>) {
-    unsafe reporter.killing(question.pointee.instance!, question.pointee.pgoff)
+    unsafe reporter.killing(
+      question.pointee.instance!, question.pointee.pgoff,
+      policy == .kill ? "the policy is to kill" : "this kernel cannot poison a page (Linux 6.6)")
     kill(getpid(), SIGKILL)
   }
 

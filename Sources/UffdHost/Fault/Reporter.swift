@@ -100,10 +100,12 @@ final class Reporter: Sendable {
   }
 
   @inline(never)
-  func killing(_ instance: UnsafeMutablePointer<InstanceRecord>, _ pgoff: UInt64) {
+  func killing(
+    _ instance: UnsafeMutablePointer<InstanceRecord>, _ pgoff: UInt64, _ reason: String
+  ) {
+    let name = unsafe instance.pointee.owner.provider.name
     sink(
       .error,
-      unsafe "granule \(pgoff) of provider '\(instance.pointee.owner.provider.name)' cannot be had and is not to "
-        + "be, or cannot be, poisoned (Linux 6.6): the client process is killed")
+      "granule \(pgoff) of provider '\(name)' cannot be had, and \(reason): the client process is killed")
   }
 }
