@@ -37,8 +37,6 @@ public final class Host: Sendable {
   let session: Session
   /// Watches the publisher mappings. Nobody ever touches those, so nobody reads it.
   let publisher: Userfaultfd
-  /// Makes lent memory resident for providers that answer on the reader.
-  let warmer: Executor
 
   /// Opens userfaultfd and starts the readers.
   ///
@@ -48,11 +46,13 @@ public final class Host: Sendable {
     guard (1...64).contains(options.readers) else {
       throw HostError(.usage, "a host has 1 to 64 readers, not \(options.readers)")
     }
+    guard options.faultDeadlineNanoseconds > 0 else {
+      throw HostError(.usage, "a fault needs a deadline of at least 1 nanosecond")
+    }
     self.options = options
-    let reporter = Reporter(options.log)
-    session = try Session(options, reporter)
+    // The session last: once its readers run, only `deinit` ends them.
     publisher = try Userfaultfd(wanted: [], mask: options.tuning.featureMask)
-    warmer = try Executor(threads: 1, name: "uffd-warmer")
+    session = try Session(options, Reporter(options.log))
     if session.uffd.access == .userModeOnly {
       options.log(
         .warning,
@@ -77,6 +77,5 @@ public final class Host: Sendable {
   deinit {
     // Instances and regions hold the host, so none is left: no page of anybody is missing.
     session.stop()
-    warmer.close()
   }
 }

@@ -30,7 +30,8 @@ import UffdPluginABI
   private let life = Mutex(Life())
 
   private struct Life {
-    var regions = 0
+    /// Regions attached, and calls of ours that use the provider.
+    var uses = 0
     var isClosed = false
   }
 
@@ -54,12 +55,11 @@ import UffdPluginABI
       if let serial = provider.serialExecutor {
         executor = serial
         ownsExecutor = false
-      } else if isInline {
-        executor = host.warmer
-        ownsExecutor = false
       } else {
+        // One thread is the model PER_INSTANCE; and it is enough to warm what a provider lends that
+        // answers on the reader.
         executor = try Executor(
-          threads: traits.threadModel == .parallel ? 8 : 1, name: "uffd-worker")
+          threads: traits.threadModel == .parallel && traits.mayBlock ? 8 : 1, name: "uffd-worker")
         ownsExecutor = true
       }
     } catch {
@@ -105,6 +105,8 @@ import UffdPluginABI
   package func publish(
     firstGranule: UInt64, count: UInt64?, stride: UInt64
   ) throws(HostError) {
+    try use()
+    defer { unuse() }
     guard let backing, !backing.arrivesFilled else {
       throw HostError(
         .usage, "the provider '\(provider.name)' has no backing of the host to publish into")
@@ -130,6 +132,8 @@ import UffdPluginABI
   public func readContent(
     firstGranule: UInt64, into buffer: UnsafeMutableRawBufferPointer
   ) throws(HostError) {
+    try use()
+    defer { unuse() }
     let count = UInt64(buffer.count) / granule
     guard count > 0, UInt64(buffer.count) % granule == 0 else {
       throw HostError(.usage, "the buffer is no multiple of the granule of \(granule) bytes")
@@ -138,7 +142,8 @@ import UffdPluginABI
     let reading = unsafe DirectReading(record, arena, buffer.baseAddress!)
     let failure: String? =
       unsafe record.pointee.isInline
-      ? reading.run(firstGranule, count) : executor.run { reading.run(firstGranule, count) }
+      ? reading.run(firstGranule, count)
+      : executor.run { reading.run(firstGranule, count) } ?? "its workers are gone"
     if let failure {
       throw HostError(
         .service,
@@ -151,16 +156,16 @@ import UffdPluginABI
   ///
   /// Throws `.usage` while a region is attached. Waits for calls in flight, 10 seconds at most.
   public func close() throws(HostError) {
-    let attached = life.withLock { life -> Int? in
+    let uses = life.withLock { life -> Int? in
       if life.isClosed { return nil }
-      if life.regions == 0 { life.isClosed = true }
-      return life.regions
+      if life.uses == 0 { life.isClosed = true }
+      return life.uses
     }
-    guard let attached else { return }
-    if attached > 0 {
+    guard let uses else { return }
+    if uses > 0 {
       throw HostError(
         .usage,
-        "the instance of '\(provider.name)' has \(attached) attached regions; detach them first"
+        "the instance of '\(provider.name)' is used by \(uses) regions or calls; detach and finish them first"
       )
     }
     shutDown()
@@ -175,7 +180,7 @@ import UffdPluginABI
         "a hook of provider '\(provider.name)' has not returned for 10 seconds; the instance is left open"
       )
       // The hook may still come back: what its worker will touch stays where it is.
-      for object in [arena, executor, warmBits, backing] as [AnyObject?] {
+      for object in [arena, executor, warmBits, backing, configured] as [AnyObject?] {
         if let object { _ = unsafe Unmanaged.passRetained(object) }
       }
       return
@@ -189,9 +194,10 @@ import UffdPluginABI
     if unsafe record.inFlight.acquired == 0 { unsafe record.deallocate() }
   }
 
-  func regionAttached() throws(HostError) {
+  /// Keeps the instance open until `unuse`.
+  func use() throws(HostError) {
     let isOpen = life.withLock { life in
-      if !life.isClosed { life.regions += 1 }
+      if !life.isClosed { life.uses += 1 }
       return !life.isClosed
     }
     if !isOpen {
@@ -199,7 +205,7 @@ import UffdPluginABI
     }
   }
 
-  func regionDetached() { life.withLock { $0.regions -= 1 } }
+  func unuse() { life.withLock { $0.uses -= 1 } }
 
   /// Checks a window of granules against the object.
   func window(_ first: UInt64, _ count: UInt64?) throws(HostError) -> Range<UInt64> {
@@ -215,8 +221,12 @@ import UffdPluginABI
   /// May the region attach? Nil: yes; else the provider's reason.
   func objection(_ query: uffd_region_query) -> String? {
     let configured = configured
-    return threadModel == .parallel
-      ? configured.objection(query) : executor.run { configured.objection(query) }
+    if threadModel == .parallel { return configured.objection(query) }
+    // A worker that hangs in another hook must not hang the control thread, too.
+    let answer = executor.run(nanoseconds: host.options.faultDeadlineNanoseconds) {
+      Objection(reason: configured.objection(query))
+    }
+    return answer.map(\.reason) ?? "it did not answer within the deadline"
   }
 
   /// The provider's last words, as the end of a sentence.
@@ -225,4 +235,9 @@ import UffdPluginABI
   func noteViolation(_ text: String) { violation.withLock { $0 = text } }
   /// How the provider broke the contract, if it did: its regions fail closed since.
   public var contractViolation: String? { violation.withLock { $0 } }
+}
+
+/// What can_userfault answered: nil, or a reason to refuse.
+private struct Objection: Sendable {
+  let reason: String?
 }

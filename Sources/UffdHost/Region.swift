@@ -29,7 +29,7 @@ import UffdPluginABI
   public let sharing: Sharing
   public let fillTarget: FillTarget
 
-  private enum Phase { case serving, drained, detached }
+  private enum Phase { case serving, draining, drained, detached }
   private let mapping: Mapping
   private let stateMemory: Mapping
   private let record: UnsafeMutablePointer<RegionRecord>
@@ -44,27 +44,32 @@ import UffdPluginABI
     let shape = RegionShape(
       shared: isShared, fillsBacking: fillsBacking,
       arrivesFilled: instance.backing?.arrivesFilled == true)
-    try Region.ask(instance, window, shape)
     let length = UInt64(window.count) * instance.granule
-    try instance.regionAttached()
+    try instance.use()
+    do {
+      try Region.ask(instance, window, shape)
+    } catch {
+      instance.unuse()
+      throw error
+    }
     do {
       if let backing = instance.backing {
         mapping = try Mapping.window(
           fd: backing.file.fd, offset: window.lowerBound * instance.granule, length: length,
           shared: isShared)
       } else {
-        mapping = try Mapping.anonymousRegion(length, alignment: instance.granule)
+        mapping = try Mapping.anonymousRegion(length)
       }
       stateMemory = try Mapping.scratch(PageStates.bytes(for: UInt64(window.count)))
     } catch {
-      instance.regionDetached()
+      instance.unuse()
       throw Backing.cannotMap(kind, instance.granule, UInt64(window.count), error)
     }
     let uffd = instance.host.session.uffd
     do {
       try uffd.register(mapping.address, length: length, minor: instance.hasBacking)
     } catch {
-      instance.regionDetached()
+      instance.unuse()
       throw HostError(
         .system,
         "the kernel refuses to watch \(length) bytes of \(kind.rawValue) memory (\(error.name)); "
@@ -114,33 +119,54 @@ import UffdPluginABI
 
   /// Fills everything that is missing, then stops watching: from now on the region is ordinary memory.
   ///
-  /// Throws `.service` if granules could not be filled. They are poisoned (or the process is gone, by the
-  /// host's policy); under the policy `hold` the region stays watched and `drain` may be called again.
+  /// Throws `.service` if granules could not be filled, or the region was detached meanwhile. What could not be
+  /// filled is poisoned (or the process is gone, by the host's policy); under the policy `hold` the region stays
+  /// watched and `drain` may be called again.
   public func drain() throws(HostError) {
-    guard phase.withLock({ $0 == .serving }) else {
-      throw HostError(.usage, "the region is drained or detached already")
+    let mayStart = phase.withLock { phase in
+      defer { if phase == .serving { phase = .draining } }
+      return phase == .serving
     }
-    let first = unsafe record.pointee.firstPgoff
-    let order = unsafe FillOrder(
-      region: record, instance: instance.record, backing: record.pointee.backing,
-      pgoffs: first..<(first + record.pointee.length / granule))
-    let failed = instance.host.session.fill(order)
-    if failed > 0, instance.host.options.onError == .hold {
-      throw HostError(.service, "\(failed) granules could not be filled; the region stays watched")
+    guard mayStart else {
+      throw HostError(.usage, "the region is being drained, or is drained or detached already")
     }
-    unsafe instance.host.session.remove(record)
-    do {
-      unsafe try instance.host.session.uffd.unregister(
-        mapping.address, length: record.pointee.length)
-    } catch {
+    var failed: UInt64 = 0
+    var unfilled: UInt64 = 0
+    // A client may discard what a pass has filled: then another pass is needed.
+    for _ in 0..<Self.drainPasses {
+      let discards = unsafe instance.host.session.discards(of: record)
+      let order = unsafe FillOrder(
+        region: record, instance: instance.record, backing: record.pointee.backing,
+        pgoffs: record.pointee.pgoffs)
+      failed += instance.host.session.fill(order)
+      let release = RegionRelease(
+        order, discardsBefore: discards, instance.host.session.uffd)
+      instance.host.session.release(release)
+      if let error = release.error {
+        phase.withLock { if $0 == .draining { $0 = .drained } }
+        throw HostError(
+          .service, "the kernel does not let go of the region (\(error.name)); was it unmapped?")
+      }
+      unfilled = release.unfilled
+      if unfilled == 0 || failed > 0 && instance.host.options.onError == .hold { break }
+    }
+    let isDetached = phase.withLock { phase in
+      if phase == .draining { phase = unfilled == 0 ? .drained : .serving }
+      return phase == .detached
+    }
+    if isDetached { throw HostError(.service, "the region was detached while it was drained") }
+    if unfilled > 0 {
       throw HostError(
-        .service, "the kernel does not let go of the region (\(error.name)); was it unmapped?")
+        .service,
+        "\(unfilled) granules are still missing after \(Self.drainPasses) passes; the region stays watched, "
+          + "drain it again")
     }
-    phase.withLock { $0 = .drained }
     if failed > 0 {
       throw HostError(.service, "\(failed) granules could not be filled; they are poisoned")
     }
   }
+
+  private static let drainPasses = 8
 
   /// Unmaps the region. Nobody may touch the memory any more: it raises SIGSEGV. A thread that sleeps in a
   /// fault on it is woken and gets SIGSEGV, too; nobody ever reads zeroes for content.
@@ -154,7 +180,7 @@ import UffdPluginABI
     if before == .serving { unsafe instance.host.session.remove(record) }
     mapping.seal()
     instance.host.session.uffd.calls.wake(mapping.address, length: UInt64(mapping.length))
-    instance.regionDetached()
+    instance.unuse()
   }
 
   deinit {

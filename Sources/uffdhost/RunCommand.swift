@@ -213,7 +213,8 @@ private struct Tally: ~Copyable {
           comparedBytes: result.comparedBytes))
     } else if !result.errors.isEmpty {
       report.verification = .notVerified(
-        reason: "pages could not be provided; the \(Units.bytes(result.comparedBytes)) that were seen "
+        reason:
+          "pages could not be provided; the \(Units.bytes(result.comparedBytes)) that were seen "
           + (expectation == nil ? "were not compared" : "are right"))
     } else if expectation == nil {
       report.verification = .notVerified(reason: "no oracle: give '--verify'")

@@ -36,17 +36,24 @@ final class Executor: @unchecked Sendable {
 
   func submit(_ job: Job) { queue.put(job) }
 
-  /// Runs `body` on the executor and waits for its result.
-  func run<Result: Sendable>(_ body: @escaping @Sendable () -> Result) -> Result {
+  /// Runs `body` on the executor and waits for its result. Nil: the executor is closed, or it did not come to
+  /// it, or to an end, within `nanoseconds`; it may still do so later.
+  func run<Result: Sendable>(
+    nanoseconds: UInt64? = nil, _ body: @escaping @Sendable () -> Result
+  ) -> Result? {
     let box = ResultBox<Result>()
     let done = Completion()
-    queue.put(
-      .call {
-        box.value = body()
-        done.signal()
-      })
-    done.wait()
-    return box.value!
+    let job = Job.call {
+      box.value = body()
+      done.signal()
+    }
+    guard queue.put(job) else { return nil }
+    if let nanoseconds {
+      guard done.wait(until: monotonicNanoseconds() &+ nanoseconds) else { return nil }
+    } else {
+      done.wait()
+    }
+    return box.value
   }
 
   /// Finishes the queued jobs and ends the threads. Threads that hang in a hook are left behind.
@@ -73,7 +80,7 @@ private func perform(_ job: Job) {
     }
     unsafe port.finish(question)
   case .put(let instance, var folio, let pgoff):
-    unsafe instance.pointee.put!(instance.pointee.handle, &folio, pgoff)
+    unsafe instance.pointee.put!(instance.pointee.contentHandle, &folio, pgoff)
     unsafe instance.inFlight.add(~0)
   case .filemapRemove(let instance, let pgoff, let count):
     unsafe instance.pointee.filemapRemove!(instance.pointee.handle, pgoff, count)
@@ -105,7 +112,7 @@ private func askForContent(
     pgoff: question.pointee.pgoff, count: count, granule: granule,
     access: question.pointee.access, ticket: port.ticket(question), staging: staging,
     stagingLength: count * granule)
-  let status = unsafe instance.pointee.alloc!(instance.pointee.handle, &request, &folio)
+  let status = unsafe instance.pointee.alloc!(instance.pointee.contentHandle, &request, &folio)
   unsafe question.pointee.status = status
   unsafe question.pointee.staging = unsafe staging
   guard status == .ok else { return }
@@ -133,7 +140,9 @@ private func account(
   }
   unsafe question.pointee.accountStatus = unsafe add(
     instance.pointee.handle, question.pointee.pgoff, granules ?? question.pointee.count)
-  unsafe question.pointee.isAdded = unsafe question.pointee.accountStatus == .ok
+  if unsafe question.pointee.accountStatus == .ok {
+    unsafe question.pointee.addedCount = unsafe granules ?? question.pointee.count
+  }
 }
 
 /// Learns which memory a provider would lend for the surroundings of a fault, and makes it resident.
@@ -155,12 +164,12 @@ private func warm(
     var request = unsafe folioRequest(
       pgoff: next, count: end - next, granule: granule, access: uffd_access.prefetch.rawValue,
       ticket: port.ticket(question), staging: staging, stagingLength: granules * granule)
-    guard unsafe instance.pointee.alloc!(instance.pointee.handle, &request, &folio) == .ok,
+    guard unsafe instance.pointee.alloc!(instance.pointee.contentHandle, &request, &folio) == .ok,
       unsafe folio.count > 0, unsafe folio.count <= end - next
     else { break }
     if unsafe folio.kind == .lent, let memory = unsafe folio.memory {
       unsafe populateForReading(memory, length: min(folio.length, folio.count * granule))
-      unsafe instance.pointee.put?(instance.pointee.handle, &folio, next)
+      unsafe instance.pointee.put?(instance.pointee.contentHandle, &folio, next)
     } else if unsafe folio.kind == .staged, let memory = unsafe folio.memory,
       unsafe memory != UnsafeRawPointer(staging)
     {

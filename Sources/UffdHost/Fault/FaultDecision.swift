@@ -70,8 +70,9 @@ func decide(
   switch (kind, backing) {
   case (_, .filling): return .wait
   case (.minor, .present): return .lookUp
-  case (.minor, .absent), (.minor, .punched): return .evict
-  case (_, .present): return .mapCached
+  case (.minor, .absent): return .evict
+  // A sibling region that is not watched any more may have put a page into the hole.
+  case (.minor, .punched), (_, .present): return .mapCached
   case (_, .punched): return .zero
   case (_, .absent): return region == .discarded ? .zero : .fill
   }

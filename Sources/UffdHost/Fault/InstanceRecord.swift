@@ -16,6 +16,8 @@ import UffdPluginABI
   typealias Cancel = @convention(c) (OpaquePointer, UInt64) -> Void
 
   let handle: OpaquePointer
+  /// What `alloc` and `put` are given: the same, or the host's own state behind a declared file.
+  let contentHandle: OpaquePointer
   let alloc: Alloc?
   let put: Put?
   let lookup: Lookup?

@@ -57,13 +57,16 @@ import UffdPluginABI
   var due: UInt64 = 0
   var backoff: UInt64 = 0
   var attempts: UInt32 = 0
+  /// What a parked question waits for.
+  var waiting = Waiting.kernel
   /// Place in the reader's list of active questions.
   var place: Int32 = -1
   /// What the worker found.
   var status = uffd_status.ok
   var folio = unsafe uffd_folio()
   var staging: UnsafeMutableRawPointer?
-  var isAdded = false
+  /// Granules that filemap_add accepted for this answer and that are not published yet.
+  var addedCount: UInt64 = 0
   /// What filemap_add said, when a worker asked it.
   var accountStatus = uffd_status.ok
 }
@@ -125,7 +128,7 @@ import UffdPluginABI
     unsafe slot.pointee.backoff = 0
     unsafe slot.pointee.attempts = 0
     unsafe slot.pointee.staging = nil
-    unsafe slot.pointee.isAdded = false
+    unsafe slot.pointee.addedCount = 0
     unsafe slot.pointee.accountStatus = .ok
     return unsafe slot
   }

@@ -38,9 +38,11 @@ extension Reader {
     case .busy: unsafe park(question, .provider)
     case .absent:
       // Our own backing: we published the page, so the provider has accounted it and lost it. A backing
-      // that arrived filled: the provider does not vouch for the page.
-      unsafe question.pointee.region?.pointee.shape.arrivesFilled == true
-        ? giveUp(question, .notInFilemap) : broken(question, .lostFolio)
+      // that arrived filled, or a provider without a filemap: it does not vouch for the page.
+      let isAccounted =
+        unsafe question.pointee.instance!.pointee.filemapAdd != nil
+        && question.pointee.region?.pointee.shape.arrivesFilled == false
+      unsafe isAccounted ? broken(question, .lostFolio) : giveUp(question, .notInFilemap)
     case .outOfRange, .gone, .ioError, .noMemory: unsafe failed(question, status)
     default: unsafe broken(question, .unknownLookupStatus)
     }
@@ -58,8 +60,10 @@ extension Reader {
     var stop: InstallStep?
     exclusion.beginInstall()
     while offset < length, stop == nil {
-      if unsafe isWithdrawn(region, first + offset / granule) { break }
-      let size = min(piece, length - offset)
+      let wanted = unsafe standing(
+        region, first + offset / granule, until: first + length / granule)
+      if wanted == 0 { break }
+      let size = min(piece, wanted * granule - offset % granule)
       let result = calls.continue(start + offset, length: size)
       let context = unsafe InstallContext(
         hugetlb: region.pointee.isHugetlb, shared: region.pointee.shape.shared,
@@ -98,11 +102,21 @@ extension Reader {
     }
   }
 
-  /// Private memory that was discarded, or poisoned memory, must not be continued.
+  /// How many pages from `first` may be continued: private memory that was discarded, and poisoned memory,
+  /// may not.
   @inline(__always)
-  private func isWithdrawn(_ region: UnsafeMutablePointer<RegionRecord>, _ page: UInt64) -> Bool {
-    let state = unsafe region.pointee.states.region(page)
-    return unsafe state == .poisoned || (state == .discarded && !region.pointee.shape.shared)
+  private func standing(
+    _ region: UnsafeMutablePointer<RegionRecord>, _ first: UInt64, until end: UInt64
+  ) -> UInt64 {
+    var page = first
+    while page < end {
+      let state = unsafe region.pointee.states.region(page)
+      if unsafe state == .poisoned || (state == .discarded && !region.pointee.shape.shared) {
+        break
+      }
+      page += 1
+    }
+    return page - first
   }
 
   private func markMapped(
@@ -121,8 +135,13 @@ extension Reader {
       unsafe question.pointee.kind = .missing
       return unsafe park(question, .kernel)
     }
+    unsafe question.pointee.kind = .missing
+    let rest = unsafe question.pointee.count > 1 ? split(question, at: 1) : nil
     let pgoff = unsafe question.pointee.pgoff
-    if unsafe backing.pointee.states.replace(pgoff, .present, with: .punched) {
+    // Claimed while the provider is told, so that nobody accounts the page anew before it has forgotten it.
+    if unsafe backing.pointee.states.replace(pgoff, .present, with: .filling) {
+      unsafe question.pointee.claimed = true
+      unsafe question.pointee.claimedFrom = .punched
       let instance = unsafe question.pointee.instance!
       if let discard = unsafe instance.pointee.discard {
         if unsafe instance.pointee.isDirect {
@@ -131,23 +150,32 @@ extension Reader {
           unsafe instance.submit(.discard(instance, pgoff: pgoff, count: 1))
         }
       }
+      if unsafe question.pointee.region!.pointee.shape.shared {
+        unsafe zero(question)
+      } else {
+        unsafe unclaim(question)
+        unsafe work(question)
+      }
+    } else {
+      unsafe work(question)
     }
-    unsafe question.pointee.kind = .missing
-    unsafe work(question)
+    if let rest = unsafe rest { unsafe work(rest) }
   }
 
-  /// A page in the cache that nobody published is no content: punch it, and fill it as missing.
+  /// A page in the cache that nobody published is no content: punch it, and fill it as missing. Claimed
+  /// meanwhile, or the punch could hit what another reader publishes.
   @inline(never)
   mutating func evict(_ question: UnsafeMutablePointer<Question>) {
     guard let backing = unsafe question.pointee.backing else {
       return unsafe giveUp(question, .hostBug)
     }
+    unsafe question.pointee.kind = .missing
+    guard unsafe claim(question, from: .absent) else { return }
     unsafe reporter.strayPage(question.pointee.instance!, question.pointee.pgoff)
     let granule = unsafe backing.pointee.granule
     unsafe backing.pointee.file._withUnsafeGuaranteedRef {
       unsafe $0.punch(question.pointee.pgoff * granule, length: question.pointee.count * granule)
     }
-    unsafe question.pointee.kind = .missing
     unsafe retryLater(question, .memory)
   }
 
@@ -160,7 +188,10 @@ extension Reader {
       return unsafe retryLater(question, .memory)
     }
     unsafe question.pointee.isZero = true
-    if unsafe region.pointee.shape.shared, unsafe publishes(question) {
+    unsafe question.pointee.accountStatus = .ok
+    if unsafe region.pointee.shape.shared, unsafe publishes(question),
+      unsafe !question.pointee.claimed
+    {
       let page = unsafe question.pointee.pgoff - region.pointee.firstPgoff
       let state =
         unsafe region.pointee.backingState(page) == .punched ? BackingPage.punched : .absent

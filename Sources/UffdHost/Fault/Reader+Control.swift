@@ -18,6 +18,8 @@ extension Reader {
         exclusion.endReading()
       case .forget(let id): forget(id)
       case .fill(let order): fills.append(order)
+      case .countDiscards(let count): count.value = unsafe count.region.pointee.discards
+      case .release(let order): release(order)
       case .stop: isStopping = true
       }
       done.signal()
@@ -61,8 +63,13 @@ extension Reader {
   /// Fills one piece of the first order that has room for another question, and ends orders that are done.
   mutating func fillPiece() {
     if let order = fills.first(where: { $0.next < $0.end && $0.open < Self.openPieces }) {
-      while order.next < order.end, !isUnfilled(order, order.next) { order.next += order.stride }
-      if order.next < order.end { raise(order) }
+      // Bounded: a look at a large region must not keep a fault waiting.
+      var looks = 0
+      while order.next < order.end, looks < 4096, !isUnfilled(order, order.next) {
+        order.next += order.stride
+        looks += 1
+      }
+      if order.next < order.end, looks < 4096 { raise(order) }
     }
     fills.removeAll { order in
       let isDone = order.next >= order.end && order.open == 0
@@ -71,15 +78,48 @@ extension Reader {
     }
   }
 
-  /// Whether a background fill has to do anything about a granule.
+  /// Whether a background fill has to do anything about a granule. Without a region, only what is absent;
+  /// for a region that is to be let go, what would not read right once the kernel serves it alone.
   private func isUnfilled(_ order: FillOrder, _ pgoff: UInt64) -> Bool {
-    if let backing = unsafe order.backing {
-      // A page that the backing holds is mapped by the kernel itself once the region is unregistered.
-      let state = unsafe backing.pointee.states.backing(pgoff)
-      if state == .present || state == .punched { return false }
+    guard let region = unsafe order.region else {
+      let state = unsafe order.backing!.pointee.states.backing(pgoff)
+      return state == .absent || state == .filling
     }
-    guard let region = unsafe order.region else { return true }
-    return unsafe region.pointee.states.region(pgoff - region.pointee.firstPgoff) == .unmapped
+    let shape = unsafe region.pointee.shape
+    switch unsafe region.pointee.states.region(pgoff - region.pointee.firstPgoff) {
+    case .mapped, .poisoned: return false
+    // The kernel would show the file's page where a private page was given back.
+    case .discarded: return unsafe !shape.shared && region.pointee.backing != nil
+    case .unmapped:
+      guard shape.fillsBacking, !shape.arrivesFilled,
+        let state = unsafe region.pointee.backingState(pgoff - region.pointee.firstPgoff)
+      else { return true }
+      return state == .absent || state == .filling
+    }
+  }
+
+  /// Stops watching a region if nothing of it is missing. Reading is excluded, so that no discard comes
+  /// between the look and the end. The number of granules that are still to be filled.
+  private mutating func release(_ release: RegionRelease) {
+    readMessages()
+    let order = release.order
+    let region = unsafe order.region!
+    exclusion.beginReading()
+    defer { exclusion.endReading() }
+    var unfilled: UInt64 = 0
+    for pgoff in unsafe region.pointee.pgoffs where isUnfilled(order, pgoff) {
+      // A discarded page stays discarded; it was zeroed unless another discard came since.
+      let page = unsafe pgoff - region.pointee.firstPgoff
+      let isZeroed =
+        unsafe region.pointee.states.region(page) == .discarded
+        && region.pointee.discards == release.discardsBefore
+      if !isZeroed { unfilled += 1 }
+    }
+    release.unfilled = unfilled
+    if unfilled == 0 {
+      unsafe table.pointee.remove(region.pointee.id)
+      release.unregister()
+    }
   }
 
   private mutating func raise(_ order: FillOrder) {
@@ -90,7 +130,9 @@ extension Reader {
     var length: UInt64 = 1
     while length < most, isUnfilled(order, order.next + length) { length += 1 }
     guard let question = unsafe questions.take() else { return }
-    unsafe question.pointee.kind = .missing
+    // A backing that came filled is asked for what it holds before anything is filled.
+    unsafe question.pointee.kind =
+      order.region?.pointee.shape.arrivesFilled == true ? .minor : .missing
     unsafe question.pointee.access = uffd_access.prefetch.rawValue
     unsafe question.pointee.region = unsafe order.region
     unsafe question.pointee.instance = unsafe order.instance
@@ -107,6 +149,12 @@ extension Reader {
   @inline(never)
   func addPiece(to order: Unmanaged<FillOrder>) {
     unsafe order._withUnsafeGuaranteedRef { $0.open += 1 }
+  }
+
+  /// Granules of an order that could not be filled.
+  @inline(never)
+  func addFailure(to order: Unmanaged<FillOrder>, _ granules: UInt64) {
+    unsafe order._withUnsafeGuaranteedRef { $0.failed += granules }
   }
 
   /// A question of an order has ended.

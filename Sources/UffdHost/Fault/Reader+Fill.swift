@@ -8,6 +8,7 @@ extension Reader {
   mutating func fill(_ question: UnsafeMutablePointer<Question>) {
     let instance = unsafe question.pointee.instance!
     unsafe question.pointee.isZero = false
+    unsafe question.pointee.accountStatus = .ok
     if unsafe instance.isBroken { return unsafe giveUp(question, .brokenProvider) }
     guard unsafe instance.pointee.alloc != nil else {
       // A declared backing with a hole, and nobody to fill it.
@@ -15,7 +16,22 @@ extension Reader {
     }
     if unsafe publishes(question), unsafe !claim(question, from: .absent) { return }
     unsafe question.pointee.purpose = .fill
+    let rest = unsafe splitAtWarmBorder(question)
     unsafe instance.pointee.isInline ? askHere(question) : hand(question)
+    if let rest = unsafe rest { unsafe work(rest) }
+  }
+
+  /// Lent memory is made resident in pieces of 2 MiB of content: a question stays inside one.
+  private mutating func splitAtWarmBorder(
+    _ question: UnsafeMutablePointer<Question>
+  ) -> UnsafeMutablePointer<Question>? {
+    let instance = unsafe question.pointee.instance!
+    guard unsafe instance.pointee.lends else { return nil }
+    let granules = unsafe instance.pointee.warmGranules
+    let room = unsafe granules - question.pointee.pgoff % granules
+    guard unsafe question.pointee.count > room else { return nil }
+    unsafe unclaim(question, from: room)
+    return unsafe split(question, at: room)
   }
 
   /// Whether the content goes through the backing's page states (our own backing, filled by us).
@@ -72,7 +88,7 @@ extension Reader {
       pgoff: question.pointee.pgoff, count: question.pointee.count, granule: granule,
       access: question.pointee.access, ticket: questions.ticket(question), staging: staging.base,
       stagingLength: UInt64(staging.length))
-    let status = unsafe instance.pointee.alloc!(instance.pointee.handle, &request, &folio)
+    let status = unsafe instance.pointee.alloc!(instance.pointee.contentHandle, &request, &folio)
     if isSampled {
       counters.add(.samples)
       counters.add(.providerNanoseconds, monotonicNanoseconds() - asked)
@@ -99,7 +115,9 @@ extension Reader {
     let folio = unsafe question.pointee.folio
     if unsafe folio.kind == .lent {
       let address = unsafe UInt64(UInt(bitPattern: folio.memory!))
-      if unsafe isServed(address, folio.length) {
+      if unsafe isServed(address, folio.length)
+        || isPublisher(question.pointee.backing, address, folio.length)
+      {
         return unsafe broken(question, .lentServedMemory)
       }
       if unsafe instance.pointee.isInline, unsafe folio.residence != .resident,
@@ -130,6 +148,17 @@ extension Reader {
     return unsafe table.pointee.overlaps(address, length)
   }
 
+  /// Whether a range is the host's publisher mapping: a COPY from there would fault on a uffd nobody reads.
+  @inline(__always)
+  private func isPublisher(
+    _ backing: UnsafeMutablePointer<BackingRecord>?, _ address: UInt64, _ length: UInt64
+  ) -> Bool {
+    guard let backing = unsafe backing else { return false }
+    let base = unsafe backing.pointee.publisherBase
+    let end = unsafe base + backing.pointee.states.count * backing.pointee.granule
+    return address < end && base < address &+ length
+  }
+
   /// filemap_add (unless a worker has done it), then the install.
   mutating func account(_ question: UnsafeMutablePointer<Question>, _ isSampled: Bool) {
     let instance = unsafe question.pointee.instance!
@@ -138,7 +167,9 @@ extension Reader {
     {
       unsafe question.pointee.accountStatus = unsafe add(
         instance.pointee.handle, question.pointee.pgoff, question.pointee.count)
-      unsafe question.pointee.isAdded = unsafe question.pointee.accountStatus == .ok
+      if unsafe question.pointee.accountStatus == .ok {
+        unsafe question.pointee.addedCount = unsafe question.pointee.count
+      }
     }
     if unsafe question.pointee.accountStatus != .ok {
       unsafe putBack(question)
@@ -151,15 +182,15 @@ extension Reader {
 
   /// Takes back what was accounted for pages from `offset` on, which did not reach the backing.
   mutating func unaccount(_ question: UnsafeMutablePointer<Question>, from offset: UInt64) {
-    guard unsafe question.pointee.isAdded, unsafe offset < question.pointee.count else { return }
+    let added = unsafe question.pointee.addedCount
+    unsafe question.pointee.addedCount = 0
+    guard offset < added else { return }
     let instance = unsafe question.pointee.instance!
     let pgoff = unsafe question.pointee.pgoff + offset
-    let count = unsafe question.pointee.count - offset
-    unsafe question.pointee.isAdded = offset > 0
     if unsafe instance.pointee.isDirect {
-      unsafe instance.pointee.filemapRemove!(instance.pointee.handle, pgoff, count)
+      unsafe instance.pointee.filemapRemove!(instance.pointee.handle, pgoff, added - offset)
     } else {
-      unsafe instance.submit(.filemapRemove(instance, pgoff: pgoff, count: count))
+      unsafe instance.submit(.filemapRemove(instance, pgoff: pgoff, count: added - offset))
     }
   }
 
@@ -170,7 +201,8 @@ extension Reader {
     case .lent:
       guard let put = unsafe instance.pointee.put else { break }
       if unsafe instance.pointee.isDirect {
-        unsafe put(instance.pointee.handle, question.pointer(to: \.folio)!, question.pointee.pgoff)
+        unsafe put(
+          instance.pointee.contentHandle, question.pointer(to: \.folio)!, question.pointee.pgoff)
       } else {
         unsafe instance.submit(
           .put(instance, question.pointee.folio, pgoff: question.pointee.pgoff))

@@ -43,8 +43,8 @@ extension Reader {
       if policy != .hold { unsafe counters.add(.givenUp, question.pointee.count) }
       unsafe reporter.gaveUp(question.pointee.instance!, question.pointee.pgoff, reason)
     }
-    if let order = unsafe question.pointee.order {
-      unsafe order._withUnsafeGuaranteedRef { unsafe $0.failed += question.pointee.count }
+    if let order = unsafe question.pointee.order, reason != nil {
+      unsafe addFailure(to: order, question.pointee.count)
     }
     guard let region = unsafe question.pointee.region else { return unsafe end(question) }
     switch policy {
@@ -74,7 +74,7 @@ extension Reader {
       let size = min(piece, length - offset)
       let result = calls.poison(start + offset, length: size)
       if result.succeeded {
-        counters.add(.poisoned, size)
+        unsafe markPoisoned(region, first, offset, size)
         offset += size
         continue
       }
@@ -83,18 +83,19 @@ extension Reader {
         singlePage: size == page)
       switch nextStep(after: .poison, error: result.error, done: result.done, context) {
       case .advance:
-        counters.add(.poisoned, UInt64(result.done))
+        unsafe markPoisoned(region, first, offset, UInt64(result.done))
         offset += UInt64(result.done)
       case .split: piece = page
       case .present, .drop:
         // Something is there after all, or nothing of ours: let the thread look.
         calls.wake(start + offset, length: page)
+        let index = unsafe first + offset >> region.pointee.granuleShift
+        if unsafe region.pointee.states.region(index) == .unmapped {
+          unsafe region.pointee.states.set(index, RegionPage.mapped)
+        }
         offset += page
       case let step: stop = step
       }
-    }
-    for index in unsafe 0..<(offset >> region.pointee.granuleShift) {
-      unsafe region.pointee.states.set(first + index, .poisoned)
     }
     exclusion.endInstall()
     guard let stop else { return unsafe end(question) }
@@ -104,6 +105,17 @@ extension Reader {
     default:
       unsafe question.pointee.isGivenUp = true
       unsafe park(question, .kernel)
+    }
+  }
+
+  private func markPoisoned(
+    _ region: UnsafeMutablePointer<RegionRecord>, _ first: UInt64, _ offset: UInt64,
+    _ length: UInt64
+  ) {
+    counters.add(.poisoned, length)
+    let shift = unsafe region.pointee.granuleShift
+    for index in (offset >> shift)..<((offset + length) >> shift) {
+      unsafe region.pointee.states.set(first + index, RegionPage.poisoned)
     }
   }
 

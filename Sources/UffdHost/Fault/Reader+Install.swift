@@ -14,6 +14,11 @@ extension Reader {
   mutating func install(_ question: UnsafeMutablePointer<Question>) {
     let granule = unsafe question.pointee.instance!.pointee.granule
     let folio = unsafe question.pointee.folio
+    if unsafe folio.kind == .zero, unsafe !ensureBuffers(question.pointee.count * granule) {
+      unsafe unaccount(question, from: 0)
+      unsafe putBack(question)
+      return unsafe retryLater(question, .memory)
+    }
     let source: UnsafeRawPointer?
     switch unsafe folio.kind {
     case .lent: unsafe source = unsafe folio.memory
@@ -164,6 +169,7 @@ extension Reader {
         call = .copy
         result = unsafe calls.copy(to: address + offset, from: source + Int(offset), length: size)
       } else if zeroByCopy {
+        precondition(size <= UInt64(zeroes.length))
         call = .copy
         context.sourceIsForeign = false
         result = unsafe calls.copy(to: address + offset, from: zeroes.base, length: size)
@@ -181,7 +187,8 @@ extension Reader {
       case .copyZeroes: zeroByCopy = true
       case .present:
         // hugetlb says EEXIST also when it has no page left; only then nothing is mapped.
-        if context.hugetlb, isMapped(address + offset) == false {
+        if context.hugetlb, isMapped(address + offset) != true {
+          calls.wake(address + offset, length: page)
           return InstallProgress(settled: offset, step: .noMemory)
         }
         calls.wake(address + offset, length: page)

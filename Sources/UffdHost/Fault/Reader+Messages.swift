@@ -74,6 +74,7 @@ extension Reader {
       let last = unsafe (high - region.pointee.start) / granule
       guard first < last else { continue }
       unsafe region.pointee.states.setBits(first..<last, RegionPage.discarded.rawValue)
+      unsafe region.pointee.discards += 1
       counters.add(.discarded, last - first)
     }
   }

@@ -91,13 +91,10 @@ extension Reader {
     unsafe question.pointee.count = length
     guard let other = unsafe questions.take() else {
       unsafe wake(question.pointee.region, pgoff, rest)
+      if let order = unsafe question.pointee.order { unsafe addFailure(to: order, rest) }
       return nil
     }
-    unsafe other.pointee.kind = unsafe question.pointee.kind
-    unsafe other.pointee.access = unsafe question.pointee.access
-    unsafe other.pointee.region = unsafe question.pointee.region
-    unsafe other.pointee.instance = unsafe question.pointee.instance
-    unsafe other.pointee.backing = unsafe question.pointee.backing
+    unsafe copyPlace(of: question, to: other)
     unsafe other.pointee.pgoff = pgoff
     unsafe other.pointee.count = rest
     unsafe other.pointee.order = unsafe question.pointee.order
@@ -106,6 +103,19 @@ extension Reader {
     unsafe other.pointee.born = unsafe question.pointee.born
     unsafe other.pointee.attempts = unsafe question.pointee.attempts
     return unsafe other
+  }
+
+  /// Makes a question about the same pages.
+  func copyPlace(
+    of question: UnsafeMutablePointer<Question>, to other: UnsafeMutablePointer<Question>
+  ) {
+    unsafe other.pointee.kind = unsafe question.pointee.kind
+    unsafe other.pointee.access = unsafe question.pointee.access
+    unsafe other.pointee.region = unsafe question.pointee.region
+    unsafe other.pointee.instance = unsafe question.pointee.instance
+    unsafe other.pointee.backing = unsafe question.pointee.backing
+    unsafe other.pointee.pgoff = unsafe question.pointee.pgoff
+    unsafe other.pointee.count = unsafe question.pointee.count
   }
 
   @inline(__always)

@@ -10,13 +10,15 @@ enum Waiting {
   case published
   /// The provider's answer: BUSY.
   case provider
+  /// Memory, a limit or a source to recover.
+  case shortage
   /// Better times, under the policy `hold`.
   case held
 
   /// First and longest time between two tries, in nanoseconds.
   var backoff: (first: UInt64, longest: UInt64) {
     switch self {
-    case .kernel: (100_000, 5_000_000)
+    case .kernel, .shortage: (100_000, 5_000_000)
     case .published: (200_000, 5_000_000)
     case .provider: (1_000_000, 100_000_000)
     case .held: (100_000_000, 1_000_000_000)
@@ -46,6 +48,7 @@ extension Reader {
     let backoff = unsafe min(max(question.pointee.backoff * 2, first), longest)
     unsafe question.pointee.backoff = backoff
     unsafe question.pointee.due = now + backoff
+    unsafe question.pointee.waiting = waiting
     unsafe question.pointee.phase = waiting == .provider ? .busy : .timed
     unsafe questions.activate(question)
     counters.add(.putOff)
@@ -58,7 +61,7 @@ extension Reader {
     if unsafe question.pointee.attempts > shortage.tries {
       return unsafe giveUp(question, .shortage(shortage))
     }
-    unsafe park(question, .kernel)
+    unsafe park(question, .shortage)
     unsafe question.pointee.due += 10_000_000 << UInt64(question.pointee.attempts - 1)
   }
 
@@ -89,7 +92,9 @@ extension Reader {
 
   /// When a question is given up, whatever it waits for.
   private func limit(_ question: UnsafeMutablePointer<Question>) -> UInt64 {
-    unsafe policy == .hold ? UInt64.max : question.pointee.born &+ deadline
+    if unsafe policy == .hold || question.pointee.isGivenUp { return UInt64.max }
+    let (limit, overflow) = unsafe question.pointee.born.addingReportingOverflow(deadline)
+    return overflow ? UInt64.max : limit
   }
 
   /// Looks at every parked question whose time has come, or that may have become answerable.
@@ -106,10 +111,12 @@ extension Reader {
       let question = unsafe questions.slots + Int(questions.active[index])
       switch unsafe question.pointee.phase {
       case .timed:
-        if unsafe now >= limit(question), unsafe !question.pointee.isGivenUp {
+        if unsafe now >= limit(question) {
           unsafe resume(question)
-          unsafe giveUp(question, .deadline)
-        } else if unsafe now >= question.pointee.due || somethingPublished {
+          unsafe timedOut(question)
+        } else if unsafe now >= question.pointee.due
+          || (somethingPublished && question.pointee.waiting == .published)
+        {
           unsafe resume(question)
           unsafe work(question)
         }
@@ -118,7 +125,7 @@ extension Reader {
           unsafe cancel(question)
           unsafe unclaim(question)
           unsafe resume(question)
-          unsafe giveUp(question, .deadline)
+          unsafe timedOut(question)
         } else if unsafe questions.takeKick(question) || now >= question.pointee.due {
           unsafe askAgain(question)
         }
@@ -129,6 +136,12 @@ extension Reader {
     }
   }
 
+  /// The deadline has come. A page that its client gave back meanwhile needs no provider: it is zero.
+  private mutating func timedOut(_ question: UnsafeMutablePointer<Question>) {
+    if unsafe action(question, question.pointee.pgoff) == .zero { return unsafe work(question) }
+    unsafe giveUp(question, .deadline)
+  }
+
   private func resume(_ question: UnsafeMutablePointer<Question>) {
     unsafe question.pointee.phase = .asking
   }
@@ -136,9 +149,11 @@ extension Reader {
   /// Asks a busy provider again, with the same ticket and the claims still held.
   private mutating func askAgain(_ question: UnsafeMutablePointer<Question>) {
     unsafe resume(question)
-    if unsafe question.pointee.purpose == .lookUp || !question.pointee.claimed {
-      return unsafe work(question)
+    if unsafe question.pointee.instance!.isBroken {
+      unsafe unclaim(question)
+      return unsafe giveUp(question, .brokenProvider)
     }
+    if unsafe question.pointee.purpose == .lookUp { return unsafe work(question) }
     if let region = unsafe question.pointee.region {
       let page = unsafe question.pointee.pgoff - region.pointee.firstPgoff
       let state = unsafe region.pointee.states.region(page)
@@ -149,12 +164,15 @@ extension Reader {
         return unsafe work(question)
       }
     }
+    unsafe question.pointee.accountStatus = .ok
     unsafe question.pointee.instance!.pointee.isInline ? askHere(question) : hand(question)
   }
 
   /// A worker has come back.
   mutating func finished(_ question: UnsafeMutablePointer<Question>) {
-    unsafe question.pointee.instance!.inFlight.add(~0)
+    // Only when all is undone or done may the instance be closed.
+    let instance = unsafe question.pointee.instance!
+    defer { unsafe instance.inFlight.add(~0) }
     if unsafe question.pointee.phase == .abandoned {
       unsafe unaccount(question, from: 0)
       unsafe putBack(question)
@@ -179,20 +197,21 @@ extension Reader {
   mutating func abandon(_ question: UnsafeMutablePointer<Question>, _ reason: GivingUp?) {
     unsafe cancel(question)
     unsafe question.pointee.phase = .abandoned
-    let substitute = unsafe reason == nil ? nil : questions.take()
-    if let substitute = unsafe substitute {
-      unsafe substitute.pointee.kind = unsafe question.pointee.kind
-      unsafe substitute.pointee.access = unsafe question.pointee.access
-      unsafe substitute.pointee.region = unsafe question.pointee.region
-      unsafe substitute.pointee.instance = unsafe question.pointee.instance
-      unsafe substitute.pointee.backing = unsafe question.pointee.backing
-      unsafe substitute.pointee.pgoff = unsafe question.pointee.pgoff
-      unsafe substitute.pointee.count = unsafe question.pointee.count
-      unsafe substitute.pointee.order = unsafe question.pointee.order
-      unsafe question.pointee.order = nil
-      unsafe giveUp(substitute, reason)
-    } else if let order = unsafe question.pointee.order {
-      unsafe question.pointee.order = nil
+    let order = unsafe question.pointee.order
+    unsafe question.pointee.order = nil
+    if let reason {
+      if let substitute = unsafe questions.take() {
+        unsafe copyPlace(of: question, to: substitute)
+        unsafe substitute.pointee.order = unsafe order
+        unsafe action(substitute, substitute.pointee.pgoff) == .zero
+          ? work(substitute) : giveUp(substitute, reason)
+      } else if let region = unsafe question.pointee.region {
+        // No slot is left to retry from: the threads ask again, and meet the same end then.
+        unsafe wake(region, question.pointee.pgoff, question.pointee.count)
+        reporter.tooManyQuestions()
+        if let order = unsafe order { unsafe settle(order) }
+      }
+    } else if let order = unsafe order {
       unsafe settle(order)
     }
     unsafe question.pointee.region = nil

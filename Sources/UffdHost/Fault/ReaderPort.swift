@@ -13,6 +13,10 @@ enum ControlRequest: Sendable {
   case forget(UInt64)
   /// Fill these pages in the background.
   case fill(FillOrder)
+  /// Read the region's count of discards.
+  case countDiscards(DiscardCount)
+  /// Stop watching a region that was filled.
+  case release(RegionRelease)
   case stop
 }
 

@@ -19,7 +19,10 @@
   let backing: UnsafeMutablePointer<BackingRecord>?
   /// Never reused: tells a parked fault that its region is another one now.
   let id: UInt64
+  /// Counts the discards of this region. Written while reading is excluded.
+  var discards: UInt64 = 0
 
+  var pgoffs: Range<UInt64> { firstPgoff..<(firstPgoff + length >> granuleShift) }
   var end: UInt64 { start + length }
   @inline(__always)
   func page(of address: UInt64) -> UInt64 { (address - start) >> granuleShift }

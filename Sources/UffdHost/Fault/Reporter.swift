@@ -106,6 +106,7 @@ final class Reporter: Sendable {
     let name = unsafe instance.pointee.owner.provider.name
     sink(
       .error,
-      "granule \(pgoff) of provider '\(name)' cannot be had, and \(reason): the client process is killed")
+      "granule \(pgoff) of provider '\(name)' cannot be had, and \(reason): the client process is killed"
+    )
   }
 }

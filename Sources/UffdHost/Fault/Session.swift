@@ -94,6 +94,21 @@ package struct SessionTuning: Sendable {
     return order.failed
   }
 
+  /// Stops watching a region whose pages are all settled.
+  func release(_ release: RegionRelease) {
+    ports[0].perform(.release(release))
+    guard release.unfilled == 0, let region = unsafe release.order.region else { return }
+    let id = unsafe region.pointee.id
+    for port in ports { port.perform(.forget(id)) }
+  }
+
+  /// How often the region's pages were discarded so far, with every event that is pending now counted.
+  func discards(of region: UnsafeMutablePointer<RegionRecord>) -> UInt64 {
+    let count = unsafe DiscardCount(region)
+    ports[0].perform(.countDiscards(count))
+    return count.value
+  }
+
   func kick(_ ticket: UInt64) {
     let reader = Int(ticket >> 24 & 0xff)
     if reader < ports.count { ports[reader].kick(ticket) }

@@ -33,8 +33,9 @@ import Glibc
 
   /// Anonymous memory to be served. MADV_DONTFORK: a forked child would read zeroes in missing pages,
   /// for it has no uffd of its own.
-  static func anonymousRegion(_ length: UInt64, alignment: UInt64) throws(Errno) -> Mapping {
-    let mapping = try aligned(length, alignment)
+  static func anonymousRegion(_ length: UInt64) throws(Errno) -> Mapping {
+    let mapping = try map(
+      length, PROT_READ | PROT_WRITE, MAP_PRIVATE | Int32(MAP_ANONYMOUS), -1, 0)
     unsafe clinux_madvise(mapping.base, UInt64(mapping.length), MADV_DONTFORK)
     return mapping
   }
@@ -53,26 +54,6 @@ import Glibc
   /// A file's content, read-only. Lent to COPY; a file that shrinks is an EFAULT there.
   static func file(fd: Int32, length: UInt64) throws(Errno) -> Mapping {
     try map(length, PROT_READ, MAP_SHARED, fd, 0)
-  }
-
-  private static func aligned(_ length: UInt64, _ alignment: UInt64) throws(Errno) -> Mapping {
-    let page: UInt64 = 4096
-    if alignment <= page {
-      return try map(length, PROT_READ | PROT_WRITE, MAP_PRIVATE | Int32(MAP_ANONYMOUS), -1, 0)
-    }
-    let (total, overflow) = length.addingReportingOverflow(alignment)
-    if overflow { throw .ENOMEM }
-    // Map too much, then give back what lies before and behind the aligned part.
-    let raw = unsafe mmap(
-      nil, Int(total), PROT_READ | PROT_WRITE, MAP_PRIVATE | Int32(MAP_ANONYMOUS), -1, 0)
-    guard let raw = unsafe raw, unsafe raw != MAP_FAILED else { throw Errno(errno) }
-    let start = UInt64(UInt(bitPattern: raw))
-    let head = (alignment - start % alignment) % alignment
-    let base = unsafe raw + Int(head)
-    if head > 0 { unsafe munmap(raw, Int(head)) }
-    let tail = total - head - length
-    if tail > 0 { unsafe munmap(base + Int(length), Int(tail)) }
-    return unsafe Mapping(base, Int(length))
   }
 
   /// Replaces the pages by an inaccessible reservation, so that a late access is SIGSEGV and the

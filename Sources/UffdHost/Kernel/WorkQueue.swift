@@ -14,7 +14,12 @@ import Glibc
     unsafe mutex = .allocate(capacity: 1)
     unsafe condition = .allocate(capacity: 1)
     unsafe pthread_mutex_init(mutex, nil)
-    unsafe pthread_cond_init(condition, nil)
+    // Timed waits count on CLOCK_MONOTONIC, which nobody sets back.
+    var attributes = pthread_condattr_t()
+    unsafe pthread_condattr_init(&attributes)
+    unsafe pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+    unsafe pthread_cond_init(condition, &attributes)
+    unsafe pthread_condattr_destroy(&attributes)
   }
 
   deinit {
@@ -24,20 +29,34 @@ import Glibc
     unsafe mutex.deallocate()
   }
 
-  func put(_ job: Job) {
+  /// False if the queue is closed: nobody will do the job.
+  @discardableResult
+  func put(_ job: Job) -> Bool {
     unsafe pthread_mutex_lock(mutex)
+    defer { unsafe pthread_mutex_unlock(mutex) }
+    if isClosed { return false }
     jobs.append(job)
     unsafe pthread_cond_signal(condition)
-    unsafe pthread_mutex_unlock(mutex)
+    return true
   }
 
-  /// Waits for a job; nil once the queue is closed and empty.
-  func take() -> Job? {
+  /// Waits for a job, at most until `limit` (nanoseconds of CLOCK_MONOTONIC; nil: for ever). Nil: the time is
+  /// over, or the queue is closed and empty.
+  func take(until limit: UInt64? = nil) -> Job? {
     unsafe pthread_mutex_lock(mutex)
     defer { unsafe pthread_mutex_unlock(mutex) }
     while head == jobs.count {
       if isClosed { return nil }
-      unsafe pthread_cond_wait(condition, mutex)
+      guard let limit else {
+        unsafe pthread_cond_wait(condition, mutex)
+        continue
+      }
+      var time = timespec(tv_sec: Int(limit / 1_000_000_000), tv_nsec: Int(limit % 1_000_000_000))
+      if unsafe pthread_cond_timedwait(condition, mutex, &time) != 0,
+        monotonicNanoseconds() >= limit
+      {
+        return nil
+      }
     }
     let job = jobs[head]
     head += 1
@@ -61,4 +80,7 @@ final class Completion: Sendable {
   private let queue = WorkQueue<Void>()
   func signal() { queue.put(()) }
   func wait() { _ = queue.take() }
+
+  /// Waits at most until `limit`; false if it did not happen by then.
+  func wait(until limit: UInt64) -> Bool { queue.take(until: limit) != nil }
 }

@@ -157,7 +157,7 @@ import UffdPluginABI
     let raw = unsafe provider.table.raw
     let content = declared?.isContent == true ? declared : nil
     return unsafe InstanceRecord(
-      handle: content?.handle ?? handle,
+      handle: handle, contentHandle: content?.handle ?? handle,
       alloc: content != nil ? DeclaredFile.alloc : raw.alloc_folio,
       put: content != nil ? DeclaredFile.put : raw.put_folio,
       lookup: raw.get_folio_noalloc, filemapAdd: raw.filemap_add,
@@ -230,8 +230,10 @@ import UffdPluginABI
 }
 
 extension Provider {
-  /// Runs `body` where a hook of this library may run: on its one thread, if it is SERIAL.
+  /// Runs `body` where a hook of this library may run: on its one thread, if it is SERIAL. That thread is never
+  /// closed, so there is always a result.
   func onItsThread<Result: Sendable>(_ body: @escaping @Sendable () -> Result) -> Result {
-    serialExecutor?.run(body) ?? body()
+    guard let serialExecutor else { return body() }
+    return serialExecutor.run(nanoseconds: nil, body)!
   }
 }

@@ -31,7 +31,7 @@ import UffdPluginABI
     isContent = unsafe raw.file_role == .content
     if unsafe raw.file_role == .backing {
       let (file, size) = try MemoryFile.open(path)
-      guard file.kind == traits.memoryKind, traits.granule >= file.pageSize,
+      guard file.kind == traits.memoryKind, traits.granule == file.pageSize,
         (traits.objectSize - 1) / traits.granule < (size + traits.granule - 1) / traits.granule
       else {
         throw HostError(

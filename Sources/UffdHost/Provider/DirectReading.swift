@@ -33,7 +33,7 @@ import UffdPluginABI
       var request = unsafe folioRequest(
         pgoff: first + done, count: 1, granule: granule, access: 0, ticket: 0, staging: staging,
         stagingLength: granule)
-      let status = unsafe alloc(instance.pointee.handle, &request, &folio)
+      let status = unsafe alloc(instance.pointee.contentHandle, &request, &folio)
       if status == .busy, monotonicNanoseconds() < limit {
         sleepBriefly()
         continue
@@ -52,7 +52,7 @@ import UffdPluginABI
       default: unsafe memset(target, 0, Int(granule))
       }
       if unsafe folio.kind == .lent {
-        unsafe instance.pointee.put?(instance.pointee.handle, &folio, first + done)
+        unsafe instance.pointee.put?(instance.pointee.contentHandle, &folio, first + done)
       }
       if unsafe folio.kind == .staged, let memory = unsafe folio.memory,
         unsafe memory != UnsafeRawPointer(staging)

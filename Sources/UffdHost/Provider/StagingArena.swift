@@ -26,6 +26,11 @@ final class StagingArena: Sendable {
         state.used[ready.address] = (ready, size)
         return ready
       }
+      if state.total + size > cap {
+        // Make room from other size classes before saying no.
+        for (other, buffers) in state.free { state.total -= other * UInt64(buffers.count) }
+        state.free = [:]
+      }
       guard state.total + size <= cap, let fresh = try? Mapping.scratch(size) else { return nil }
       state.total += size
       state.used[fresh.address] = (fresh, size)

@@ -69,13 +69,16 @@ struct Traits {
       guard let tighter = unsafe Provider.ThreadModel(raw.thread_model),
         tighter.freedom <= declared.freedom
       else { throw broken("thread_model may only tighten what the table declares") }
+      // Other instances of the library may be in other threads by now.
+      guard tighter != .serial || declared == .serial else {
+        throw broken("SERIAL is a property of the library: its table must declare it")
+      }
       model = tighter
     }
     objectSize = unsafe raw.object_size
     granule = unsafe raw.granule
     memoryKind = kind
-    // SERIAL is a promise about the whole library; one instance alone gets a thread of its own.
-    threadModel = model == .serial && declared != .serial ? .perInstance : model
+    threadModel = model
     mayBlock = unsafe raw.may_block == 1 || table.behaviours.contains(.blocks)
     hasHostBacking = unsafe raw.backing == .host
     holeIsZero = unsafe raw.hole == .zero
