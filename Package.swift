@@ -87,6 +87,8 @@ let package = Package(
       name: "UffdProviderKitTests",
       dependencies: ["UffdProviderKit", "UffdPattern", "UffdPluginABI", "CLinux"],
       swiftSettings: strict),
+    // The rules of the house: who may import whom, what the documents promise.
+    .testTarget(name: "TidyTests", swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -94,8 +94,8 @@ final class Reporter: Sendable {
   @inline(never)
   func strayPage(_ instance: UnsafeMutablePointer<InstanceRecord>, _ pgoff: UInt64) {
     say(.warning, "stray") {
-      unsafe "the backing of provider '\(instance.pointee.owner.provider.name)' holds granule \(pgoff), which "
-        + "nobody published; it is punched and filled anew"
+      unsafe "the backing of provider '\(instance.pointee.owner.provider.name)' holds granule \(pgoff), "
+        + "which nobody published; it is punched and filled anew"
     }
   }
 

@@ -437,8 +437,8 @@ typedef struct uffd_instance uffd_instance;
 
 /*
  * "Fault thread" below means: the reader of the faults for a provider that is PARALLEL, unless the hook
- * may block and the provider declares that it does; else a worker chosen by the thread model. "Control thread": a thread of the host that
- * serves no faults; for SERIAL the library's one thread.
+ * may block and the provider declares that it does; else a worker chosen by the thread model. "Control
+ * thread": a thread of the host that serves no faults; for SERIAL the library's one thread.
  */
 typedef struct uffd_provider {
   uint32_t size; /* sizeof(uffd_provider) when the provider was compiled */
@@ -616,7 +616,7 @@ UFFD_EXPORT const uffd_provider *UFFD_NULLABLE uffd_provider_entry_v1(void);
 
 /* Writes the entry function of a provider whose table is the object `table`. */
 #define UFFD_REGISTER_PROVIDER(table) \
-  UFFD_EXPORT const uffd_provider *UFFD_NULLABLE uffd_provider_entry_v1(void) { return &(table); }
+  UFFD_EXPORT const uffd_provider *uffd_provider_entry_v1(void) { return &(table); }
 
 #ifdef __cplusplus
 }
