@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A queue that threads wait on: what a worker takes its jobs from.
+import CLinux
 import Glibc
 
 /// First in, first out, any number of producers and consumers (pthread_mutex_t, pthread_cond_t).
