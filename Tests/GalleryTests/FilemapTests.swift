@@ -17,7 +17,7 @@ struct FilemapTests {
   }
 
   static let refusals = [
-    Lie(["ADD": "return UFFD_STATUS_NO_MEMORY"], "filemap_add refused it"),
+    Lie(["ADD": "return UFFD_STATUS_NO_MEMORY"], "filemap_add refused to account it"),
     Lie(["ADD": "return UFFD_STATUS_OUT_OF_RANGE"], "answered OUT_OF_RANGE"),
     Lie(["ADD": "return UFFD_STATUS_GONE"], "answered GONE"),
   ]

@@ -71,7 +71,7 @@ struct LayoutTests {
   }
 
   @Test("offsets of all fields", arguments: offsets.keys.sorted())
-  func offsets(_ name: String) throws {
+  func order(_ name: String) throws {
     #expect(try Self.asserted().offsets[name] == Self.offsets[name]?.compactMap { $0 })
   }
 
