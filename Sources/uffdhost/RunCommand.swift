@@ -86,7 +86,8 @@ struct RunCommand {
     report.regions = options.regions
     // As the core maps it: anonymous memory is private, and a shared region always fills the backing.
     report.sharing = instance.hasBacking ? options.sharing : .private
-    report.fill = !instance.hasBacking ? .mapping : report.sharing == .shared ? .backing : options.fill
+    report.fill =
+      !instance.hasBacking ? .mapping : report.sharing == .shared ? .backing : options.fill
     report.threads = options.threads
     report.readers = options.readers
     report.access = options.access.rawValue
@@ -216,7 +217,8 @@ private struct Tally: ~Copyable {
           comparedBytes: result.comparedBytes))
     } else if !result.errors.isEmpty {
       report.verification = .notVerified(
-        reason: "pages could not be provided; the \(Units.bytes(result.comparedBytes)) that were seen "
+        reason:
+          "pages could not be provided; the \(Units.bytes(result.comparedBytes)) that were seen "
           + (expectation == nil ? "were not compared" : "are right"))
     } else if expectation == nil {
       report.verification = .notVerified(reason: "no oracle: give '--verify'")

@@ -45,7 +45,9 @@ struct FailureTests {
 
   @Test("--on-error hold: the page is waited for until an interrupt, and never given up")
   func held() async throws {
-    let outcome = try await uffdhost(limited + ["--on-error", "hold", "--deadline", "0.1", "--json"]) {
+    let outcome = try await uffdhost(
+      limited + ["--on-error", "hold", "--deadline", "0.1", "--json"]
+    ) {
       child in
       let isRunning = try await child.hasThread("uffd-touch")
       #expect(isRunning)

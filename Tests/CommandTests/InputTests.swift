@@ -38,7 +38,10 @@ struct InputTests {
     (["image=/"], "image / is a directory: name a file", 2),
     (["image=/dev/null"], "image /dev/null is neither a regular file nor a block device", 2),
     (["pattern=1", "size=1M", "--size", "2M"], "is more than the object of 1 MiB", 2),
-    (["pattern=1", "size=1M", "--verify", "/no/oracle"], "'/no/oracle' cannot be opened (ENOENT)", 2),
+    (
+      ["pattern=1", "size=1M", "--verify", "/no/oracle"], "'/no/oracle' cannot be opened (ENOENT)",
+      2
+    ),
   ]
 
   @Test("configurations", arguments: parameters, ["anon", "shmem"])
@@ -57,7 +60,8 @@ struct InputTests {
 
   @Test("no huge pages left", arguments: ["1T", "100G"])
   func noHugePages(_ size: String) async throws {
-    let outcome = try await uffdhost(["--provider", "hugetlb", "pattern=1", "size=\(size)"])
+    let outcome = try await uffdhost(
+      ["--provider", "hugetlb", "pattern=1", "size=\(size)"], expectsEmptyPool: true)
     expectError(
       outcome, code: 4, "huge pages of 2 MiB cannot be reserved",
       "echo N > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")

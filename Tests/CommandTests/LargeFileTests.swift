@@ -10,7 +10,9 @@ private let file = Checkout.largeFile
   "Command: a large real file", .serialized,
   .enabled(if: file != nil, "the toolchain has no file of more than 100 MB"))
 struct LargeFileTests {
-  @Test("every byte is right", arguments: Ours.all, [("sequential", 1), ("random", 1), ("sequential", 8), ("random", 8)])
+  @Test(
+    "every byte is right", arguments: Ours.all,
+    [("sequential", 1), ("random", 1), ("sequential", 8), ("random", 8)])
   func serve(_ ours: Ours, _ access: (order: String, threads: Int)) async throws {
     let file = try #require(file)
     let size = Checkout.size(of: file)

@@ -73,12 +73,23 @@ struct PermissionTests {
   func noDescriptors() async throws {
     // Enough to start and to load; not enough for everything that serving needs.
     for limit in 4...12 {
-      let outcome = try await Child.run([
-        "/bin/sh", "-c", "ulimit -n \(limit) && exec \"$@\"", "sh", Checkout.uffdhost,
-      ] + run)
+      let outcome = try await Child.run(
+        [
+          "/bin/sh", "-c", "ulimit -n \(limit) && exec \"$@\"", "sh", Checkout.uffdhost,
+        ] + run)
       #expect(outcome.signal == nil && !outcome.isTimedOut, "\(limit): \(outcome.story)")
-      #expect(outcome.code != 1, "\(limit): \(outcome.story)")
-      if outcome.code == 0 { _ = try expectVerified(outcome) }
+      if outcome.code == 0 {
+        _ = try expectVerified(outcome)
+      } else if outcome.errors.contains("uffdhost: ") {
+        #expect(outcome.code == 4, "\(limit): \(outcome.story)")
+        #expect(outcome.errorLines.last?.contains("EMFILE") == true, "\(limit): \(outcome.story)")
+        withKnownIssue("readers outlive a host that could not be made", isIntermittent: true) {
+          #expect(!outcome.errors.contains("EBADF"), "\(limit): \(outcome.story)")
+        }
+      } else {
+        // The loader itself found too few.
+        #expect(outcome.code == 127, "\(limit): \(outcome.story)")
+      }
     }
   }
 }

@@ -74,7 +74,8 @@ struct CommandReportTests {
     #expect(report["verification"]["compared_bytes"] == .number(bytes))
   }
 
-  @Test("several regions share one backing: each page is provided once", arguments: ["", "--private"])
+  @Test(
+    "several regions share one backing: each page is provided once", arguments: ["", "--private"])
   func regions(_ flag: String) async throws {
     let outcome = try await uffdhost(
       ["--provider", "shmem", "pattern=3", "size=1M", "--regions", "3", "--json"]
@@ -177,7 +178,9 @@ struct CommandReportTests {
     }
   }
 
-  @Test("JSON ends with a newline", arguments: [
+  @Test(
+    "JSON ends with a newline",
+    arguments: [
       ["inspect", "anon"], ["doctor"], ["--provider", "anon", "pattern=1", "size=4K"],
     ])
   func newline(_ words: [String]) async throws {
@@ -192,7 +195,8 @@ struct CommandReportTests {
     let right = try await uffdhost(
       ["--provider", "shmem", "pattern=1", "size=64K", "--regions", "2"], options)
     #expect(right.code == 0, "\(right.story)")
-    let wrong = try await uffdhost(["--provider", "shmem", "pattern=1", "size=64K", "limit=2"], options)
+    let wrong = try await uffdhost(
+      ["--provider", "shmem", "pattern=1", "size=64K", "limit=2"], options)
     #expect(wrong.code == 1, "\(wrong.story)")
   }
 
@@ -221,9 +225,10 @@ struct CommandReportTests {
       let outcome = try await uffdhost(words, options)
       #expect(outcome.code == 0, "\(outcome.story)")
     }
-    let piped = try await Child.run([
-      "/bin/sh", "-c", "{ \"$@\"; echo $? >&2; } | true", "sh", Checkout.uffdhost,
-    ] + run)
+    let piped = try await Child.run(
+      [
+        "/bin/sh", "-c", "{ \"$@\"; echo $? >&2; } | true", "sh", Checkout.uffdhost,
+      ] + run)
     #expect(piped.errors == "0\n", "\(piped.story)")
   }
 }

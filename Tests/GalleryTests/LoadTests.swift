@@ -111,7 +111,8 @@ struct LoadTests {
   {
     // Where two hooks stand for one capability, the other one is there.
     let other = [
-      "filemap_add": ", .filemap_remove = gallery_remove", "filemap_remove": ", .filemap_add = gallery_add",
+      "filemap_add": ", .filemap_remove = gallery_remove",
+      "filemap_remove": ", .filemap_add = gallery_add",
     ]
     let lie = Lie(
       ".operations = UFFD_OP_ALLOC | \(bit)\(other[hook] ?? "")",

@@ -68,6 +68,16 @@ struct WaitingTests {
     #expect(report["put_off"].number >= 12)
   }
 
+  @Test("a kick counts also when it comes before BUSY", arguments: ["EARLY", "TWICE"], placements)
+  func early(_ kick: String, _ placement: [String: String]) async throws {
+    let outcome = try await exhibit(
+      "busy.c", placement.merging(["TIMES": "14", kick: "1"]) { $1 }, ["--json"])
+    expectEnd(outcome, code: 0)
+    // By the host's timer alone each of the four granules would take 0.8 s.
+    let report = try JSONValue(parsing: outcome.output)
+    #expect(report["elapsed_ns"].number < 1_500_000_000, "\(outcome.story)")
+  }
+
   @Test("BUSY for ever ends at the deadline", arguments: ["EARLY", "NEVER"], placements)
   func busyForEver(_ kick: String, _ placement: [String: String]) async throws {
     let outcome = try await exhibit(

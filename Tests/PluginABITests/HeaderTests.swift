@@ -69,5 +69,13 @@ struct HeaderTests {
     #expect(report["provider"] == .text("positional"))
     #expect(report["verified"] == .boolean(true))
     #expect(report["bytes"] == .number(5 * 4096))
+    let inspection = try await Child.run([Checkout.uffdhost, "inspect", library, "--json"])
+    let words = try JSONValue(parsing: inspection.output)
+    #expect(words["version"] == .text("1.2"))
+    #expect(words["summary"] == .text("by position"))
+    let parameter = words["parameters"].list?.first
+    #expect(parameter?["key"] == .text("colour"))
+    #expect(parameter?["help"] == .text("does nothing"))
+    #expect(parameter?["default"] == .text("red"))
   }
 }

@@ -22,10 +22,12 @@ struct LayoutTests {
 
   /// The fields in order, as Swift has them.
   static let offsets: [String: [Int?]] = unsafe [
-    "uffd_parameter_info": fields(\uffd_parameter_info.key, \.help, \.default_value, \.kind, \.reserved, \.flags),
+    "uffd_parameter_info": fields(
+      \uffd_parameter_info.key, \.help, \.default_value, \.kind, \.reserved, \.flags),
     "uffd_parameter": fields(\uffd_parameter.key, \.value),
     "uffd_host": fields(
-      \uffd_host.size, \.abi, \.instance, \.log, \.report_error, \.staging_alloc, \.staging_free, \.kick),
+      \uffd_host.size, \.abi, \.instance, \.log, \.report_error, \.staging_alloc, \.staging_free,
+      \.kick),
     "uffd_traits": fields(
       \uffd_traits.size, \.memory_kind, \.object_size, \.granule, \.backing, \.thread_model,
       \.may_block, \.file_role, \.file_key, \.hole, \.reserved, \.content_id_high,

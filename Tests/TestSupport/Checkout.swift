@@ -28,8 +28,10 @@ public enum Checkout {
   public static let largeFile: String? = {
     guard let compiler = find("swiftc") else { return nil }
     let folder = URL(filePath: compiler).resolvingSymlinksInPath().deletingLastPathComponent()
-    let names = ["clang", "swift-frontend"] + (try! FileManager.default.contentsOfDirectory(
-      atPath: folder.path)).sorted()
+    let names =
+      ["clang", "swift-frontend"]
+      + (try! FileManager.default.contentsOfDirectory(
+        atPath: folder.path)).sorted()
     return names.map { folder.appending(path: $0).resolvingSymlinksInPath().path }
       .first { size(of: $0) > 100_000_000 }
   }()

@@ -115,7 +115,10 @@ public struct Child: Sendable {
     environment.merge(options.environment) { $1 }
     var words = unsafe arguments.map { unsafe strdup($0) } + [nil]
     var settings = unsafe environment.map { unsafe strdup("\($0)=\($1)") } + [nil]
-    defer { unsafe (words + settings).forEach { unsafe free($0) } }
+    defer {
+      for index in unsafe words.indices { unsafe free(words[index]) }
+      for index in unsafe settings.indices { unsafe free(settings[index]) }
+    }
     var pid: pid_t = 0
     let error = unsafe posix_spawn(&pid, arguments[0], &actions, nil, &words, &settings)
     guard error == 0 else {
