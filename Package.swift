@@ -73,8 +73,16 @@ let package = Package(
     .testTarget(
       name: "UffdReportTests", dependencies: ["UffdReport", "UffdHost"], swiftSettings: strict),
     .testTarget(
-      name: "CommandTests", dependencies: ["uffdhost", "UffdReport", "UffdHost"],
+      name: "CommandTests", dependencies: ["uffdhost", "UffdReport", "UffdHost", "TestSupport"],
       swiftSettings: strict),
+    // Runs programs, compiles C, finds what was built.
+    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
+    // The header under every compiler, and the README's provider.
+    .testTarget(
+      name: "PluginABITests", dependencies: ["UffdPluginABI", "TestSupport"],
+      swiftSettings: strict),
+    // Providers in C (Tests/Gallery) that are wrong on purpose, and what the host says of them.
+    .testTarget(name: "GalleryTests", dependencies: ["TestSupport"], swiftSettings: strict),
     // Probes that are wrong on purpose.
     .target(
       name: "ProbeSpecimens", dependencies: ["KernelProbes"], path: "Tests/ProbeSpecimens",

@@ -6,7 +6,7 @@ import UffdReport
 enum Inspection {
   static func show(_ library: String, json: Bool) throws(HostError) {
     let provider = try Provider.load(library)
-    Output.write(json ? self.json(provider) : text(provider))
+    Output.write(json ? self.json(provider) + "\n" : text(provider))
   }
 
   static func help(_ library: String) throws(HostError) {

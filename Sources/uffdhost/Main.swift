@@ -13,7 +13,14 @@ enum Main {
   static func main() {
     // A reader that closes its end is no reason to die in the middle of a line.
     signal(SIGPIPE, SIG_IGN)
+    occupyStandardDescriptors()
     exit(run(Array(CommandLine.arguments.dropFirst())))
+  }
+
+  /// Where a standard descriptor is closed, the next file that is opened would get its number: messages
+  /// would be written into a userfaultfd or a backing. A folder takes the number; it cannot be written to.
+  private static func occupyStandardDescriptors() {
+    for fd in Int32(0)...2 where fcntl(fd, F_GETFD) < 0 { _ = unsafe open("/", O_RDONLY) }
   }
 
   static func run(_ words: [String]) -> Int32 {

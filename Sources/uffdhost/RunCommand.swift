@@ -22,7 +22,7 @@ struct RunCommand {
     var report = RunReport(
       provider: provider.name, providerVersion: provider.version, memory: instance.memoryKind,
       granule: instance.granule, bytes: granules * instance.granule)
-    describe(&report, expectation)
+    describe(&report, instance, expectation)
     var tally = Tally()
     for pass in 0..<options.passes where !tally.isInterrupted && !tally.hasFailed {
       try runPass(pass, host, instance, granules, expectation, interrupts, &tally)
@@ -32,7 +32,7 @@ struct RunCommand {
       report.errors.append("the provider '\(provider.name)' broke the contract: \(violation)")
     }
     try instance.close()
-    Output.write(options.json ? report.json() : report.text(Terminal.style(1)))
+    Output.write(options.json ? report.json() + "\n" : report.text(Terminal.style(1)))
     return report.exitCode
   }
 
@@ -80,10 +80,14 @@ struct RunCommand {
         + "provider '\(instance.provider.name)' has none: it only has missing faults")
   }
 
-  private func describe(_ report: inout RunReport, _ expectation: Expectation?) {
+  private func describe(
+    _ report: inout RunReport, _ instance: Instance, _ expectation: Expectation?
+  ) {
     report.regions = options.regions
-    report.sharing = options.sharing
-    report.fill = options.fill
+    // As the core maps it: anonymous memory is private, and a shared region always fills the backing.
+    report.sharing = instance.hasBacking ? options.sharing : .private
+    report.fill =
+      !instance.hasBacking ? .mapping : report.sharing == .shared ? .backing : options.fill
     report.threads = options.threads
     report.readers = options.readers
     report.access = options.access.rawValue
