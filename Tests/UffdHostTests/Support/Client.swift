@@ -137,3 +137,7 @@ enum Machine {
   }
   static let hasHugePages = freeHugePages >= 24
 }
+
+// So that an exit test can capture them.
+extension MemoryKind: Codable {}
+extension Sharing: Codable {}

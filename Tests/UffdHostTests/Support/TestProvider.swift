@@ -157,3 +157,12 @@ extension Region.Options {
     return options
   }
 }
+
+extension Instance {
+  /// The host's statistics once every reader has finished what it was doing: a woken thread may be ahead of
+  /// the count of its own page. (Detaching a region asks each reader.)
+  func settledStatistics() throws -> Statistics {
+    try map(.with { $0.granules = 1 }).detach()
+    return host.statistics
+  }
+}
