@@ -115,7 +115,7 @@ struct Scene {
 
   /// Loads the provider and starts a host. The process ends after `seconds`, whatever hangs.
   init(
-    _ table: TestTable = .parallel, seconds: UInt32 = 20, _ options: Host.Options = Host.Options()
+    _ table: TestTable = .parallel, seconds: UInt32 = 60, _ options: Host.Options = Host.Options()
   ) throws {
     alarm(seconds)
     let path = try Compiler.library("test_provider", variant: table.rawValue, flags: table.flags)
