@@ -68,8 +68,15 @@ let package = Package(
     provider("AnonProvider"),
     provider("ShmemProvider"),
     provider("HugetlbProvider"),
+    // The kernel's answers on demand, a client at C's speed, and what the tests' provider shows them.
+    .target(
+      name: "FaultInjection", dependencies: ["CLinux"], path: "Tests/FaultInjection",
+      cSettings: strictC),
+    // Providers/ is compiled by the tests themselves.
     .testTarget(
-      name: "UffdHostTests", dependencies: ["UffdHost", "UffdPluginABI"], swiftSettings: strict),
+      name: "UffdHostTests",
+      dependencies: ["UffdHost", "UffdPluginABI", "CLinux", "FaultInjection"],
+      exclude: ["Providers"], swiftSettings: strict),
     .testTarget(
       name: "UffdReportTests", dependencies: ["UffdReport", "UffdHost"], swiftSettings: strict),
     .testTarget(

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "client.h"
+
+#include "test_provider.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+
+int64_t client_first_difference(const void *memory, uint64_t offset, uint64_t length, uint64_t seed) {
+  const uint64_t *words = memory;
+  for (uint64_t i = 0; i < length / 8; i++)
+    if (words[i] != test_content_word(seed, offset + i * 8)) return (int64_t)(i * 8);
+  return -1;
+}
+
+int64_t client_first_nonzero(const void *memory, uint64_t length) {
+  const uint64_t *words = memory;
+  for (uint64_t i = 0; i < length / 8; i++)
+    if (words[i] != 0) return (int64_t)(i * 8);
+  return -1;
+}
+
+struct verification {
+  const char *memory;
+  uint64_t offset, granules, granule, seed, step, start;
+  uint64_t wrong;
+};
+
+static void *verify(void *argument) {
+  struct verification *job = argument;
+  uint64_t at = job->start;
+  for (uint64_t n = 0; n < job->granules; n++) {
+    const uint64_t *words = (const uint64_t *)(job->memory + at * job->granule);
+    for (uint64_t i = 0; i < job->granule / 8; i++)
+      if (words[i] != test_content_word(job->seed, job->offset + at * job->granule + i * 8)) job->wrong += 8;
+    at = (at + job->step) % job->granules;
+  }
+  return 0;
+}
+
+static uint64_t gcd(uint64_t a, uint64_t b) { return b ? gcd(b, a % b) : a; }
+
+uint64_t client_verify(const void *memory, uint64_t offset, uint64_t length, uint64_t seed,
+                       uint64_t granule, int threads) {
+  pthread_t handles[64];
+  struct verification jobs[64];
+  uint64_t wrong = 0, granules = length / granule;
+  for (int i = 0; i < threads; i++) {
+    /* A step that is prime to the count visits every granule once. */
+    uint64_t step = (uint64_t)i * 7 % granules + 1;
+    while (gcd(step, granules) != 1) step++;
+    jobs[i] = (struct verification){.memory = memory,
+                                    .offset = offset,
+                                    .granules = granules,
+                                    .granule = granule,
+                                    .seed = seed,
+                                    .step = step,
+                                    .start = (uint64_t)i * granules / (uint64_t)threads};
+    pthread_create(&handles[i], 0, verify, &jobs[i]);
+  }
+  for (int i = 0; i < threads; i++) {
+    pthread_join(handles[i], 0);
+    wrong += jobs[i].wrong;
+  }
+  return wrong;
+}
+
+struct race {
+  volatile char *page;
+  pthread_barrier_t before, after;
+  int is_over;
+};
+
+static void *touch(void *argument) {
+  struct race *race = argument;
+  for (;;) {
+    pthread_barrier_wait(&race->before);
+    if (race->is_over) return 0;
+    char value = *race->page;
+    (void)value;
+    pthread_barrier_wait(&race->after);
+  }
+}
+
+uint64_t client_discard_race(void *memory, uint64_t first, uint64_t rounds) {
+  struct race race = {.is_over = 0};
+  pthread_t toucher;
+  uint64_t stale = 0;
+  pthread_barrier_init(&race.before, 0, 2);
+  pthread_barrier_init(&race.after, 0, 2);
+  pthread_create(&toucher, 0, touch, &race);
+  for (uint64_t i = 0; i < rounds; i++) {
+    char *page = (char *)memory + (first + i) * 4096;
+    race.page = page;
+    pthread_barrier_wait(&race.before);
+    /* From "before the fault" to "after the install", a little different each time. */
+    for (volatile uint64_t k = 0; k < i * 7 % 4000; k++) {
+    }
+    madvise(page, 4096, MADV_DONTNEED);
+    if (*(volatile char *)page != 0) stale++;
+    pthread_barrier_wait(&race.after);
+  }
+  race.is_over = 1;
+  pthread_barrier_wait(&race.before);
+  pthread_join(toucher, 0);
+  pthread_barrier_destroy(&race.before);
+  pthread_barrier_destroy(&race.after);
+  return stale;
+}

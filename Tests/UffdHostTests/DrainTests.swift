@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// Draining: everything is filled, then the kernel lets go, and the memory is still right.
+
+import FaultInjection
+import Glibc
+import Testing
+
+@testable import UffdHost
+
+@Suite(
+  "Draining",
+  .enabled(if: Machine.hasUserfaultfd, "no userfaultfd can be opened"),
+  .enabled(if: Compiler.isThere, "there is no cc to compile the tests' provider"))
+struct DrainTests {
+  private static func isWatched(_ region: Region) -> Bool {
+    let flags = unsafe vmFlags(of: UnsafeRawPointer(region.start))
+    return flags.contains("um") || flags.contains("ui")
+  }
+
+  @Test(
+    "a drained region is ordinary memory with the right content",
+    arguments: ["anon", "shmem s", "shmem b", "shmem m", "hugetlb s", "hugetlb b"],
+    [TestTable.parallel, .blocking, .perInstance])
+  func drained(_ what: String, _ table: TestTable) async {
+    if what.hasPrefix("hugetlb") && !Machine.hasHugePages { return }
+    await #expect(processExitsWith: .success) { [what, table] in
+      let scene = try Scene(table)
+      let (instance, region) = try DiscardTests.make(scene, what)
+      #expect(Self.isWatched(region))
+      region.store(1, 4711)
+      try region.drain()
+      #expect(!Self.isWatched(region))
+      #expect(region.load(1) == 4711)
+      let faults = scene.host.statistics.faults.total
+      for index in 0..<4 as Range<UInt64> where index != 1 { #expect(region.holdsContent(index)) }
+      #expect(scene.host.statistics.faults.total == faults, "a drained region raised a fault")
+      let error = #expect(throws: HostError.self) { try region.drain() }
+      #expect(error?.kind == .usage)
+      region.detach()
+      try instance.close()
+      #expect(scene.state[\.bad_adds] == 0 && scene.state[\.bad_removes] == 0)
+    }
+  }
+
+  @Test("while 8 threads touch it", arguments: [1, 3])
+  func underLoad(_ readers: Int) async {
+    await #expect(processExitsWith: .success) { [readers] in
+      let scene = try Scene(.parallel, .with { $0.readers = readers })
+      for kind in [MemoryKind.anon, .shmem] {
+        let region = try scene.open(kind, granules: 4000).map()
+        let client = try inBackground {
+          let wrong = unsafe client_verify(region.start, 0, region.length, 1, 4096, 8)
+          if wrong != 0 { abort() }
+        }
+        try region.drain()
+        client.join()
+        #expect(!Self.isWatched(region))
+        #expect(region.difference() == -1)
+      }
+    }
+  }
+
+  @Test("pages that cannot be had are poisoned and reported; the others are right")
+  func failing() async {
+    await #expect(processExitsWith: .success) {
+      let scene = try Scene()
+      GuardedAccess.install()
+      scene.state[\.fail_pgoff] = 5 + 1
+      scene.state[\.fail_times] = .max
+      scene.state[\.fail_status] = 6  // GONE
+      scene.state[\.most] = 1
+      for kind in [MemoryKind.anon, .shmem] {
+        let region = try scene.open(kind, granules: 12).map()
+        let error = #expect(throws: HostError.self) { try region.drain() }
+        #expect(error?.kind == .service)
+        #expect(!Self.isWatched(region))
+        let signals = (0..<12).map { region.signal($0) }
+        let poisoned = signals.enumerated().filter { $0.element == SIGBUS }.map(\.offset)
+        #expect(poisoned.contains(5), "\(signals)")
+        #expect(UInt64(poisoned.count) * 4096 == region.poisonedBytes, "\(signals)")
+        #expect(error?.message.hasPrefix("\(poisoned.count) granules") == true, "\(signals)")
+        for index in 0..<12 where signals[index] == 0 {
+          #expect(region.holdsContent(UInt64(index)))
+        }
+      }
+    }
+  }
+
+  @Test("what the client gave back before reads zero after the drain, too")
+  func discarded() async {
+    await #expect(processExitsWith: .success) {
+      let scene = try Scene()
+      for what in ["anon", "shmem b", "shmem m"] {
+        let (instance, region) = try DiscardTests.make(scene, what)
+        if instance.hasBacking { try instance.publish() }
+        #expect(region.difference() == -1)
+        #expect(region.advise(3, 2, MADV_DONTNEED) == 0)
+        try region.drain()
+        #expect(region.isZero(3) && region.isZero(4), "\(what): old content after the drain")
+        #expect(region.holdsContent(2) && region.holdsContent(5))
+      }
+    }
+  }
+
+  @Test(
+    "a mapping that is filled alone gets the provider's content, whatever siblings did to the backing"
+  )
+  func alone() async {
+    await #expect(processExitsWith: .success) {
+      let scene = try Scene()
+      let instance = try scene.open(.shmem, granules: 16)
+      let sibling = try instance.map()
+      #expect(sibling.difference() == -1)
+      sibling.store(2, 4711)
+      #expect(sibling.advise(3, 1, MADV_REMOVE) == 0)
+      #expect(sibling.isZero(3))
+      let region = try instance.map(
+        .with {
+          $0.sharing = .private
+          $0.fill = .mapping
+        })
+      try region.drain()
+      #expect(region.holdsContent(2), "a sibling's write is in a mapping that is filled alone")
+      #expect(region.holdsContent(3), "a sibling's hole is in a mapping that is filled alone")
+      #expect(region.difference() == -1)
+    }
+  }
+}
