@@ -1,0 +1,11 @@
+let lendChecks: [Check] = Rule.of("lend")
+let lookupChecks: [Check] = Rule.of("lookup")
+let filemapChecks: [Check] = []
+let extentChecks: [Check] = []
+let writebackChecks: [Check] = []
+let busyChecks: [Check] = Rule.of("busy")
+let threadChecks: [Check] = []
+let promptChecks: [Check] = []
+let leakChecks: [Check] = []
+let modelChecks: [Check] = []
+let kernelChecks: [Check] = []
