@@ -35,6 +35,7 @@ public enum ConformanceChild {
     EntryReading.shared.set(before: before, after: ProcessState.now(), since: start)
     let context = Context(library, parameters, seed: seed, seconds: seconds)
     for check in checks { perform(check, context) }
+    for id in Rule.seen.ids { ChildLine.seen(id: id).send(reportDescriptor) }
     return leave()
   }
 

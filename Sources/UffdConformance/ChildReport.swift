@@ -8,6 +8,8 @@ enum ChildLine: Equatable {
   case begin(id: String)
   case end(id: String, state: CheckResult.State, expected: String, came: String)
   case breach(id: String, came: String)
+  /// A watched rule could have been broken, and was not.
+  case seen(id: String)
   /// The checks cannot be run at all; `kind` is that of a HostError.
   case refuse(kind: String, message: String)
   case trap(signal: String, hook: String, fence: Int)
@@ -22,6 +24,7 @@ enum ChildLine: Equatable {
       case .end(let id, let state, let expected, let came):
         ["end", id, state.rawValue, expected, came]
       case .breach(let id, let came): ["breach", id, came]
+      case .seen(let id): ["seen", id]
       case .refuse(let kind, let message): ["refuse", kind, message]
       case .trap(let signal, let hook, let fence): ["trap", signal, hook, "\(fence)"]
       case .exited(let hook): ["exit", hook]
@@ -39,6 +42,7 @@ enum ChildLine: Equatable {
       guard let state = CheckResult.State(rawValue: fields[2]) else { return nil }
       self = .end(id: fields[1], state: state, expected: fields[3], came: fields[4])
     case ("breach", 3): self = .breach(id: fields[1], came: fields[2])
+    case ("seen", 2): self = .seen(id: fields[1])
     case ("refuse", 3): self = .refuse(kind: fields[1], message: fields[2])
     case ("trap", 4):
       self = .trap(signal: fields[1], hook: fields[2], fence: Int(fields[3]) ?? 0)

@@ -10,6 +10,8 @@ final class FamilyRun {
   private(set) var results: [String: CheckResult] = [:]
   /// What came, by the id of a watched rule.
   private(set) var breaches: [String: String] = [:]
+  /// Watched rules that calls of this family could have broken.
+  private(set) var seen: Set<String> = []
   private var left: [Check]
   private let options: Suite.Options
   private let program: String
@@ -45,6 +47,7 @@ final class FamilyRun {
         }
         running = nil
       case .breach(let id, let came): breaches[id] = breaches[id] ?? came
+      case .seen(let id): seen.insert(id)
       case .refuse(let kind, let message): refusal = HostError(kind, message)
       case .trap(let signal, let hook, let fence): trapped(running, signal, hook, fence)
       case .exited(let hook):

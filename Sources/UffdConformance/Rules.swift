@@ -65,6 +65,18 @@ enum Rule {
     lookupStaging, accepted,
   ]
 
+  /// The rules that some call so far could have broken.
+  static let seen = Seen()
+
+  final class Seen: @unchecked Sendable {
+    private let lock = Lock()
+    private var marked: Set<String> = []
+    func mark(_ rules: Check...) {
+      lock.held { for rule in rules { marked.insert(rule.id) } }
+    }
+    var ids: [String] { lock.held { marked.sorted() } }
+  }
+
   /// The rules of a family, for its list of checks.
   static func of(_ family: String) -> [Check] { all.filter { $0.family == family } }
 

@@ -41,6 +41,7 @@ public struct Suite: Sendable {
     let chosen = try choose()
     var results: [CheckResult] = []
     var breaches: [String: String] = [:]
+    var seen: Set<String> = []
     for family in Check.families {
       let checks = chosen.filter { $0.family == family }
       if checks.isEmpty { continue }
@@ -52,6 +53,7 @@ public struct Suite: Sendable {
       let run = FamilyRun(runnable, options, program)
       try run.finish()
       breaches.merge(run.breaches) { first, _ in first }
+      seen.formUnion(run.seen)
       for check in checks where check.run != nil {
         guard let result = run.results[check.id] else { continue }
         results.append(result)
@@ -59,7 +61,7 @@ public struct Suite: Sendable {
       }
     }
     for rule in chosen where rule.run == nil || breaches[rule.id] != nil {
-      let result = CheckResult(rule, breaches[rule.id])
+      let result = CheckResult(rule, breaches[rule.id], isSeen: seen.contains(rule.id))
       if let place = results.firstIndex(where: { $0.id == rule.id }) {
         guard results[place].state != .failed else { continue }
         results[place] = result
@@ -72,7 +74,7 @@ public struct Suite: Sendable {
     for (id, came) in breaches.sorted(by: { $0.key < $1.key })
     where !results.contains(where: { $0.id == id && $0.state == .failed }) {
       guard let rule = Check.all.first(where: { $0.id == id }) else { continue }
-      let result = CheckResult(rule, came)
+      let result = CheckResult(rule, came, isSeen: true)
       results.append(result)
       tell(result)
     }
@@ -94,9 +96,10 @@ public struct Suite: Sendable {
 
 extension CheckResult {
   /// The result of a watched rule.
-  init(_ rule: Check, _ breach: String?) {
+  init(_ rule: Check, _ breach: String?, isSeen: Bool) {
     self.init(
-      id: rule.id, state: breach == nil ? .ok : .failed, expected: rule.title, came: breach ?? "",
+      id: rule.id, state: breach != nil ? .failed : isSeen ? .ok : .skipped, expected: rule.title,
+      came: breach ?? (isSeen ? "" : "no call was made that could break it"),
       sentence: rule.sentence)
   }
 }

@@ -12,7 +12,7 @@ import UffdPluginABI
   private let page: Fence
   private var arena: [UInt: (fence: Fence, length: Int)] = [:]
   private var errorText: String?
-  private var askedTickets: Set<UInt64> = []
+  private var lastTicket: UInt64
   private var kickedTickets: Set<UInt64> = []
   private var breach: Breach?
 
@@ -26,6 +26,7 @@ import UffdPluginABI
   init() {
     page = Fence(length: 0, beyond: HOOK_TRAP_PAST_STRUCT, poison: 0)
     handle = Switchboard.reserve()
+    lastTicket = handle & ~0xffff_ffff
     unsafe services.initialize(to: uffd_host())
     unsafe services.pointee.size = UInt32(MemoryLayout<uffd_host>.size)
     unsafe services.pointee.abi = UFFD_ABI
@@ -67,7 +68,16 @@ import UffdPluginABI
 
   // MARK: Tickets
 
-  func asks(_ ticket: UInt64) { lock.held { _ = askedTickets.insert(ticket) } }
+  /// A name for a question. The upper half is the instance's: a kick that is mixed up is seen.
+  func newTicket() -> UInt64 {
+    lock.held {
+      lastTicket += 1
+      return lastTicket
+    }
+  }
+
+  /// The question has its answer; a kick for it is stale.
+  func isAnswered(_ ticket: UInt64) { lock.held { _ = kickedTickets.remove(ticket) } }
 
   /// Waits until the ticket is kicked, or for the time that a host waits before it asks again anyway.
   func waitForKick(_ ticket: UInt64, nanoseconds: UInt64) {
@@ -104,6 +114,7 @@ import UffdPluginABI
   fileprivate func allocate(_ length: UInt64) -> (uffd_status, UnsafeMutableRawPointer?) {
     unsafe lock.held {
       stagingCalls += 1
+      Rule.seen.mark(Rule.arena)
       if let hook = unsafe hook_trap_current(), unsafe strcmp(hook, "get_folio_noalloc") == 0 {
         note(Rule.lookupStaging, "a call of staging_alloc from get_folio_noalloc")
       }
@@ -129,7 +140,8 @@ import UffdPluginABI
   fileprivate func kick(_ ticket: UInt64) {
     lock.held {
       kicks += 1
-      guard askedTickets.contains(ticket) else {
+      Rule.seen.mark(Rule.kickKnown)
+      guard ticket > handle & ~0xffff_ffff, ticket <= lastTicket else {
         return note(Rule.kickKnown, "a kick for ticket \(ticket), which no question ever had")
       }
       if losesKicks { return }

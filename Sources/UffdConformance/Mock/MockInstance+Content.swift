@@ -47,26 +47,8 @@ struct Manner {
   var granule: UInt64?
 }
 
-/// Names of questions; unique in the process, so that a mixed-up instance is seen.
-private let nextTicket = Counter()
-
-final class Counter: @unchecked Sendable {
-  private let lock = Lock()
-  private var value: UInt64 = 0x1000
-  func take() -> UInt64 {
-    lock.held {
-      value += 1
-      return value
-    }
-  }
-}
-
 extension MockInstance {
-  func newTicket() -> UInt64 {
-    let ticket = nextTicket.take()
-    host.asks(ticket)
-    return ticket
-  }
+  func newTicket() -> UInt64 { host.newTicket() }
 
   /// Asks until the answer is not BUSY, for at most 10 seconds.
   func ask(_ pgoff: UInt64, _ count: UInt64 = 1, _ manner: Manner = Manner()) throws -> Answer {
@@ -74,7 +56,10 @@ extension MockInstance {
     let limit = clinux_now() + 10_000_000_000
     while true {
       let answer = try askOnce(pgoff, count, ticket: ticket, manner)
-      if answer.status != .busy { return answer }
+      if answer.status != .busy {
+        host.isAnswered(ticket)
+        return answer
+      }
       if clinux_now() > limit {
         throw Breach(Rule.answered, "BUSY for more than 10 seconds for pgoff \(pgoff)")
       }
@@ -132,6 +117,8 @@ extension MockInstance {
     }
     let folio = unsafe room.pointee
     defer { fence.expire(HOOK_TRAP_PAST_STAGING) }
+    Rule.seen.mark(Rule.beyondStaging, Rule.lateStaging)
+    if status == .busy { Rule.seen.mark(Rule.answered) }
     if !status.isKnown { throw Breach(Rule.status, "alloc_folio answered \(status)") }
     try rethrow()
     guard status == .ok else { return Answer(status: status) }
@@ -151,6 +138,7 @@ extension MockInstance {
     _ folio: uffd_folio, _ question: Question, _ fence: Fence, keepsLend: Bool
   ) throws -> Answer {
     let count = unsafe folio.count
+    Rule.seen.mark(Rule.count, Rule.kind)
     guard count >= 1, count <= question.count else {
       throw Breach(Rule.count, "count \(count) in the answer to \(question.text)")
     }
@@ -158,12 +146,15 @@ extension MockInstance {
     var answer = unsafe Answer(status: .ok, kind: folio.kind, count: count)
     switch unsafe folio.kind {
     case .staged:
+      Rule.seen.mark(Rule.stagedMemory)
       answer.bytes = try unsafe staged(folio, question, fence, length)
     case .lent:
+      Rule.seen.mark(Rule.lendDeclared, Rule.lendLength, Rule.lendReadable)
       let lend = try unsafe lent(folio, question, length)
       answer.bytes = lend.bytes
       if keepsLend { answer.lend = lend } else { put(lend) }
     case .zero:
+      Rule.seen.mark(Rule.zeroMemory)
       if unsafe folio.memory != nil {
         throw Breach(Rule.zeroMemory, "memory is not NULL in the answer to \(question.text)")
       }

@@ -19,6 +19,7 @@ extension MockInstance {
       guard [.ok, .absent, .busy, .outOfRange, .gone].contains(status) else {
         throw Breach(Rule.status, "get_folio_noalloc answered \(status)")
       }
+      Rule.seen.mark(Rule.lookupStaging)
       try rethrow()
       if status != .busy { return status }
       if clinux_now() > limit {

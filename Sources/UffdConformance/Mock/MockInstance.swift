@@ -51,6 +51,7 @@ import UffdPluginABI
       end()
       throw error
     }
+    Rule.seen.mark(Rule.status, Rule.keptPointer, Rule.afterClose, Rule.exits)
     let (completion, answer) = unsafe MockInstance.complete(table, pointer)
     unsafe traits = unsafe answer
     unsafe model = answer.thread_model == .unchanged ? table.thread_model : answer.thread_model
