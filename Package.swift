@@ -50,10 +50,17 @@ let package = Package(
     .target(name: "KernelProbes", dependencies: ["CLinux"], cSettings: strictC),
     // What works on this machine, what does not, and how to mend it. Does not know the core.
     .target(name: "UffdDoctor", dependencies: ["CLinux", "KernelProbes"], swiftSettings: strict),
+    // Which hook runs where, and the last words of a process that a hook has broken. Knows nobody.
+    .target(name: "CHookTrap", cSettings: strictC),
+    // Is a provider what the header says? Drives its table with a mock host, then through the core.
+    .target(
+      name: "UffdConformance",
+      dependencies: ["UffdHost", "UffdReport", "UffdPluginABI", "CLinux", "CHookTrap"],
+      swiftSettings: strict),
     // The command.
     .executableTarget(
       name: "uffdhost",
-      dependencies: ["UffdHost", "UffdReport", "UffdDoctor", "UffdPattern"],
+      dependencies: ["UffdHost", "UffdReport", "UffdDoctor", "UffdPattern", "UffdConformance"],
       swiftSettings: strict),
     // For authors of providers in Swift; linked into the provider, never into the host.
     .target(

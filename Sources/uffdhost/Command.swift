@@ -6,6 +6,7 @@ import UffdHost
 enum Command: Sendable, Equatable {
   case run(RunOptions)
   case inspect(library: String, json: Bool)
+  case check(CheckOptions)
   case doctor(deep: Bool, json: Bool)
   case help(HelpTopic)
   case version
@@ -15,6 +16,20 @@ enum HelpTopic: Sendable, Equatable {
   case program
   /// A path or short name: its summary and parameters.
   case provider(String)
+}
+
+/// `uffdhost check LIB [key=value ...]`.
+struct CheckOptions: Sendable, Equatable {
+  enum Format: Sendable { case text, tap, json }
+  var library: String
+  var parameters: [Parameter] = []
+  var format = Format.text
+  /// Nil: a new one each time, which is printed.
+  var seed: UInt64?
+  /// Length of the random run.
+  var seconds = 5
+  /// Ids of checks or names of families; empty: all.
+  var only: [String] = []
 }
 
 /// Which faults the touches shall meet.

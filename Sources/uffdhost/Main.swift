@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command: parses its words, does one thing, says how it went, returns a code.
 import Glibc
+import UffdConformance
 import UffdDoctor
 import UffdHost
 import UffdReport
@@ -14,7 +15,8 @@ enum Main {
     // A reader that closes its end is no reason to die in the middle of a line.
     signal(SIGPIPE, SIG_IGN)
     occupyStandardDescriptors()
-    exit(run(Array(CommandLine.arguments.dropFirst())))
+    let words = Array(CommandLine.arguments.dropFirst())
+    exit(ConformanceChild.run(words) ?? run(words))
   }
 
   /// Where a standard descriptor is closed, the next file that is opened would get its number: messages
@@ -28,6 +30,7 @@ enum Main {
       switch try Command.parse(words) {
       case .run(let options): return try RunCommand(options).run()
       case .inspect(let library, let json): try Inspection.show(library, json: json)
+      case .check(let options): return try CheckCommand(options).run()
       case .doctor(let deep, let json): return examine(deep: deep, json: json)
       case .help(.program): Output.write(Usage.program)
       case .help(.provider(let library)): try Inspection.help(library)

@@ -13,9 +13,10 @@ extension Command {
     static let regions = 4096
     static let passes = 1_000_000
     static let deadlineSeconds: UInt64 = 1_000_000_000
+    static let checkSeconds = 86_400
   }
 
-  static let names = ["inspect", "doctor", "help"]
+  static let names = ["inspect", "check", "doctor", "help"]
 
   /// `arguments` is argv without the program's name.
   static func parse(_ arguments: [String]) throws(HostError) -> Command {
@@ -26,6 +27,7 @@ extension Command {
     if words.contains(.version) { return .version }
     switch first {
     case "inspect": return try inspect(words)
+    case "check": return try .check(check(words))
     case "doctor": return try doctor(words)
     default: return try .run(run(words))
     }
@@ -57,6 +59,31 @@ extension Command {
     return .inspect(library: library, json: words.contains(.json))
   }
 
+  private static func check(_ words: Words) throws(HostError) -> CheckOptions {
+    try accept([.provider, .json, .tap, .seed, .seconds, .only], of: "check", in: words)
+    var operands = words.operands.dropFirst()
+    guard let library = words.value(of: .provider) ?? operands.popFirst(), !library.isEmpty else {
+      throw .usage("'check' needs a library: 'uffdhost check LIB'")
+    }
+    var check = CheckOptions(library: library)
+    for word in operands { check.parameters.append(try parameter(word)) }
+    for option in words.options {
+      let value = OptionValue(option)
+      switch option.name {
+      case .seed: check.seed = try value.seed()
+      case .seconds: check.seconds = try value.number(1...Limit.checkSeconds)
+      case .only: check.only.append(option.value)
+      case .tap: check.format = .tap
+      case .json: check.format = .json
+      default: break
+      }
+    }
+    if words.contains(.tap), words.contains(.json) {
+      throw .usage("'--tap' and '--json' are two forms of one output; choose one")
+    }
+    return check
+  }
+
   private static func doctor(_ words: Words) throws(HostError) -> Command {
     try accept([.deep, .json], of: "doctor", in: words)
     guard words.operands.count == 1 else {
@@ -72,6 +99,9 @@ extension Command {
     }
     if words.contains(.deep) {
       throw .usage("option '--deep' belongs to 'doctor'; leave it out of a run")
+    }
+    for name in [OptionName.tap, .seconds, .only] where words.contains(name) {
+      throw .usage("option '\(name.spelled)' belongs to 'check'; leave it out of a run")
     }
     var run = RunOptions(provider: provider)
     for word in words.operands { run.parameters.append(try parameter(word)) }
@@ -142,7 +172,7 @@ extension RunOptions {
     case .seed: seed = try value.seed()
     case .private: sharing = .private
     case .json: json = true
-    case .provider, .deep, .help, .version: break
+    case .provider, .tap, .seconds, .only, .deep, .help, .version: break
     }
   }
 }

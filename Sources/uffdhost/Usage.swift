@@ -13,6 +13,9 @@ enum Usage {
                                map a region, serve it, touch and verify every page,
                                print a report
       uffdhost inspect LIB     what a provider says it is and can do
+      uffdhost check LIB [key=value ...] [options]
+                               does a provider keep the contract? The conformance suite,
+                               for authors of providers
       uffdhost doctor          what works on this system, what does not, how to mend it
       uffdhost help [LIB]      this page, or a provider's summary and parameters
 
@@ -47,7 +50,11 @@ enum Usage {
                                  pattern:SEED  the pattern of that seed
                                  provider      a second instance, asked directly
                                  none          nothing
-      --json                   the report as JSON; also for inspect and doctor
+      --json                   the report as JSON; also for inspect, check and doctor
+      --tap                    for check: the results in the Test Anything Protocol
+      --only ID                for check: this check or family alone; may be repeated
+      --seconds N              for check: length of the random run (default: 5); --seed
+                               repeats one, else it is another each time
       --deep                   for doctor: try each kernel behaviour that is relied on
       -h, --help               this page; with --provider LIB the help of the provider
       -V, --version            the version
@@ -60,6 +67,7 @@ enum Usage {
       uffdhost --provider ./libAnonProvider.so pattern=7 size=1G --threads 8 --access random
       uffdhost --provider hugetlb pattern=1 size=64M --mode both --regions 4 --json
       uffdhost inspect ./my-provider.so
+      uffdhost check ./my-provider.so size=1M
 
     Exit codes:
       0    done, and what was to be verified is right
@@ -67,7 +75,7 @@ enum Usage {
       2    usage or configuration is wrong
       3    the provider was refused
       4    the system lacks something; 'uffdhost doctor' says what
-      77   a check does not apply here
+      77   a check does not apply here, or nothing of 'check' does
       130  interrupted, after a report
 
     Environment:

@@ -9,11 +9,11 @@ import UffdReport
 enum OptionName: String, Sendable, CaseIterable {
   case provider, threads, access, mode, passes, regions, fill, readers, size, verify, deadline, seed
   case onError = "on-error"
-  case `private`, json, deep, help, version
+  case `private`, json, tap, seconds, only, deep, help, version
 
   var takesValue: Bool {
     switch self {
-    case .private, .json, .deep, .help, .version: false
+    case .private, .json, .tap, .deep, .help, .version: false
     default: true
     }
   }
