@@ -87,7 +87,8 @@ let package = Package(
     .target(
       name: "ProviderWorkshop", path: "Tests/ProviderWorkshop", swiftSettings: strict),
     .testTarget(
-      name: "ExamplesTests", dependencies: ["ProviderWorkshop"], swiftSettings: strict),
+      name: "ExamplesTests", dependencies: ["ProviderWorkshop"], exclude: ["Servers"],
+      swiftSettings: strict),
     .testTarget(
       name: "ABIStabilityTests", dependencies: ["ProviderWorkshop"],
       exclude: ["Headers", "Providers"], swiftSettings: strict),

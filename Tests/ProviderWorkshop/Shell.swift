@@ -15,7 +15,7 @@ public enum Shell {
   /// Runs `command` in `folder`; `environment` is added to that of the test.
   public static func run(
     _ command: String, in folder: String = "/", environment: [(name: String, value: String)] = [],
-    seconds: Int = 60
+    seconds: Int = 120
   ) -> Outcome {
     // The backtracer of Swift can hang over a process that serves its own faults.
     let settings = environment + [(name: "SWIFT_BACKTRACE", value: "enable=no")]

@@ -30,7 +30,7 @@ public enum Workshop {
 
   /// Runs the built command.
   public static func host(
-    _ arguments: String, in folder: String = "/", seconds: Int = 60
+    _ arguments: String, in folder: String = "/", seconds: Int = 120
   ) -> Outcome {
     Shell.run("\(uffdhost) \(arguments)", in: folder, seconds: seconds)
   }
@@ -49,7 +49,7 @@ public enum Workshop {
 
   /// Serves a library to its end and compares every byte; nil, or what went wrong.
   public static func serve(
-    _ library: String, _ arguments: String, in folder: String, seconds: Int = 60
+    _ library: String, _ arguments: String, in folder: String, seconds: Int = 120
   ) -> String? {
     let path = library.hasPrefix("/") ? library : "./\(library)"
     let run = host(
