@@ -105,6 +105,15 @@ let package = Package(
       name: "UffdDoctorTests",
       dependencies: ["UffdDoctor", "KernelProbes", "ProbeSpecimens", "CLinux"],
       swiftSettings: strict),
+    // What tests need that compile providers and serve them: a shell, compilers, folders.
+    .target(
+      name: "ProviderWorkshop", path: "Tests/ProviderWorkshop", swiftSettings: strict),
+    .testTarget(
+      name: "ExamplesTests", dependencies: ["ProviderWorkshop"], exclude: ["Servers"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "ABIStabilityTests", dependencies: ["ProviderWorkshop"],
+      exclude: ["Headers", "Providers"], swiftSettings: strict),
     .testTarget(
       name: "UffdProviderKitTests",
       dependencies: ["UffdProviderKit", "UffdPattern", "UffdPluginABI", "CLinux"],

@@ -614,7 +614,10 @@ typedef struct uffd_provider {
  */
 UFFD_EXPORT const uffd_provider *UFFD_NULLABLE uffd_provider_entry_v1(void);
 
-/* Writes the entry function of a provider whose table is the object `table`. */
+/*
+ * Writes the entry function of a provider whose table is the object `table`. Without _Nullable, which
+ * the prototype has: a macro expands where the author's warnings are in force.
+ */
 #define UFFD_REGISTER_PROVIDER(table) \
   UFFD_EXPORT const uffd_provider *uffd_provider_entry_v1(void) { return &(table); }
 
