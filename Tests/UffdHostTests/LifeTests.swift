@@ -58,7 +58,7 @@ struct LifeTests {
       let region = try instance.map()
       let refusal = #expect(throws: HostError.self) { try instance.close() }
       #expect(refusal?.kind == .usage)
-      #expect(refusal?.message.contains("1 attached regions") == true)
+      #expect(refusal?.message.contains("used by 1 regions") == true)
       #expect(region.difference() == -1)
       region.detach()
       region.detach()

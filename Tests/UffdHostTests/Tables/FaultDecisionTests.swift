@@ -40,23 +40,23 @@ struct FaultDecisionTests {
     shared       unmapped   absent   fill       evict
     shared       unmapped   filling  wait       wait
     shared       unmapped   present  mapCached  lookUp
-    shared       unmapped   punched  zero       evict
+    shared       unmapped   punched  zero       mapCached
     shared       mapped     absent   fill       evict
     shared       mapped     filling  wait       wait
     shared       mapped     present  mapCached  lookUp
-    shared       mapped     punched  zero       evict
+    shared       mapped     punched  zero       mapCached
     shared       discarded  absent   zero       evict
     shared       discarded  filling  wait       wait
     shared       discarded  present  mapCached  lookUp
-    shared       discarded  punched  zero       evict
+    shared       discarded  punched  zero       mapCached
     copied       unmapped   absent   fill       evict
     copied       unmapped   filling  wait       wait
     copied       unmapped   present  mapCached  lookUp
-    copied       unmapped   punched  zero       evict
+    copied       unmapped   punched  zero       mapCached
     copied       mapped     absent   fill       evict
     copied       mapped     filling  wait       wait
     copied       mapped     present  mapCached  lookUp
-    copied       mapped     punched  zero       evict
+    copied       mapped     punched  zero       mapCached
     copied       discarded  any      zero       zero
     sharedFile   unmapped   any      fill       lookUp
     sharedFile   mapped     any      fill       lookUp
