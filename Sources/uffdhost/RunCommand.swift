@@ -127,9 +127,10 @@ struct RunCommand {
       let patience = monotonicNanoseconds() + 200_000_000
       while plan.ended < plan.threads, monotonicNanoseconds() < patience { usleep(1000) }
     }
-    tally.residentBytes = regions.reduce(0) { $0 + $1.residentBytes }
     tally.elapsedNanoseconds += monotonicNanoseconds() - before
     for region in regions { region.detach() }
+    // A thread runs on before its install is written down; now nothing is under way any more.
+    tally.residentBytes = regions.reduce(0) { $0 + $1.residentBytes }
     for toucher in touchers {
       toucher.join()
       tally.add(toucher)

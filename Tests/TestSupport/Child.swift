@@ -55,7 +55,7 @@ public struct Child: Sendable {
     /// Standard output goes to this file.
     public var output: String?
     /// Seconds until the program is killed.
-    public var limit = 60.0
+    public var limit = 40.0
     /// It sleeps most of its time, and need not wait for others to end.
     public var isIdle = false
     public init() {}
