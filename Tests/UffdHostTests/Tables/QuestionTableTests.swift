@@ -92,7 +92,7 @@ struct QuestionTableTests {
     unsafe one.pointee.attempts = 9
     unsafe one.pointee.born = 5
     unsafe one.pointee.backoff = 5
-    unsafe one.pointee.isAdded = true
+    unsafe one.pointee.addedCount = 3
     unsafe one.pointee.purpose = .warm
     unsafe one.pointee.accountStatus = .noMemory
     unsafe table.questions.end(one)
@@ -101,7 +101,7 @@ struct QuestionTableTests {
     #expect(
       unsafe !again.pointee.claimed && !again.pointee.isGivenUp && !again.pointee.isZero
         && again.pointee.attempts == 0 && again.pointee.born == 0 && again.pointee.backoff == 0
-        && !again.pointee.isAdded && again.pointee.purpose == .fill
+        && again.pointee.addedCount == 0 && again.pointee.purpose == .fill
         && again.pointee.accountStatus == .ok && again.pointee.order == nil
         && again.pointee.staging == nil)
   }
