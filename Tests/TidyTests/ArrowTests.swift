@@ -15,7 +15,17 @@ struct ArrowTests {
     ("Sources/UffdDoctor/", ["CLinux", "Glibc", "KernelProbes"]),
     (
       "Sources/uffdhost/",
-      ["Glibc", "Synchronization", "UffdDoctor", "UffdHost", "UffdPattern", "UffdReport"]
+      [
+        "Glibc", "Synchronization", "UffdConformance", "UffdDoctor", "UffdHost", "UffdPattern",
+        "UffdReport",
+      ]
+    ),
+    (
+      "Sources/UffdConformance/",
+      [
+        "CHookTrap", "CLinux", "Glibc", "Synchronization", "UffdHost", "UffdPluginABI",
+        "UffdReport",
+      ]
     ),
     ("Sources/UffdPattern/", []),
     ("Sources/UffdProviderKit/", ["CLinux", "Glibc", "UffdPluginABI"]),

@@ -32,6 +32,7 @@ extension Reader {
   }
 
   /// read(2) brought nothing. EAGAIN and EINTR are its ordinary ways to say so.
+  @inline(never)
   private func unreadable(_ result: Int) {
     let error = Errno(Int32(clamping: -result))
     if result >= 0 || error == .EAGAIN || error == .EINTR { return }

@@ -9,7 +9,8 @@ private let pagemap: Descriptor? = {
 
 /// Whether this process has a page mapped at `address` (bit 63 of /proc/self/pagemap; proc_pid_pagemap(5)).
 /// Nil where the file cannot be read. Tells an EEXIST of hugetlb that means "present" from one that means
-/// "the pool is empty".
+/// "the pool is empty". Not inlined: rare, and its first use opens the file.
+@inline(never)
 func isMapped(_ address: UInt64) -> Bool? {
   guard let pagemap else { return nil }
   var entry: UInt64 = 0
