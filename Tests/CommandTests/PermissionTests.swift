@@ -83,9 +83,7 @@ struct PermissionTests {
       } else if outcome.errors.contains("uffdhost: ") {
         #expect(outcome.code == 4, "\(limit): \(outcome.story)")
         #expect(outcome.errorLines.last?.contains("EMFILE") == true, "\(limit): \(outcome.story)")
-        withKnownIssue("readers outlive a host that could not be made", isIntermittent: true) {
-          #expect(!outcome.errors.contains("EBADF"), "\(limit): \(outcome.story)")
-        }
+        #expect(!outcome.errors.contains("EBADF"), "\(limit): \(outcome.story)")
       } else {
         // The loader itself found too few.
         #expect(outcome.code == 127, "\(limit): \(outcome.story)")
