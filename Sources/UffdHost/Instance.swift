@@ -218,15 +218,19 @@ import UffdPluginABI
     return first..<(first + (count ?? granuleCount - first))
   }
 
-  /// May the region attach? Nil: yes; else the provider's reason.
-  func objection(_ query: uffd_region_query) -> String? {
+  /// May the region attach? Nil: yes; else the error for whoever wants it.
+  func objection(_ query: uffd_region_query) -> HostError? {
     let configured = configured
     if threadModel == .parallel { return configured.objection(query) }
     // A worker that hangs in another hook must not hang the control thread, too.
     let answer = executor.run(nanoseconds: host.options.faultDeadlineNanoseconds) {
-      Objection(reason: configured.objection(query))
+      Objection(error: configured.objection(query))
     }
-    return answer.map(\.reason) ?? "it did not answer within the deadline"
+    if let answer { return answer.error }
+    return HostError(
+      .service,
+      "the provider '\(provider.name)' did not say within the deadline whether it serves this region"
+    )
   }
 
   /// The provider's last words, as the end of a sentence.
@@ -237,7 +241,7 @@ import UffdPluginABI
   public var contractViolation: String? { violation.withLock { $0 } }
 }
 
-/// What can_userfault answered: nil, or a reason to refuse.
+/// What can_userfault answered: nil, or why the region may not attach.
 private struct Objection: Sendable {
-  let reason: String?
+  let error: HostError?
 }

@@ -110,11 +110,7 @@ import UffdPluginABI
     query.count = UInt64(window.count)
     if shape.shared { query.flags.insert(.shared) }
     if shape.fillsBacking { query.flags.insert(.fillsBacking) }
-    if let reason = instance.objection(query) {
-      throw HostError(
-        .usage,
-        "the provider '\(instance.provider.name)' does not serve this region: \(reason)")
-    }
+    if let error = instance.objection(query) { throw error }
   }
 
   /// Fills everything that is missing, then stops watching: from now on the region is ordinary memory.

@@ -143,12 +143,10 @@ struct ConfigurationTests {
 
   @Test("can_userfault says neither yes nor no")
   func maybe() async throws {
-    let lie = Lie(["CAN": "return 7"], "can_userfault returned 7, which breaks the contract")
+    let lie = Lie(["CAN": "return 7"], "broke the contract: can_userfault returned 7")
     let outcome = try await exhibit("table.c", predicate(lie))
     #expect(outcome.errors.contains(lie.says), "\(outcome.story)")
-    withKnownIssue("a broken contract is answered like a wrong configuration") {
-      #expect(outcome.code == 3, "\(outcome.story)")
-    }
+    #expect(outcome.code == 3, "\(outcome.story)")
   }
 
   private func predicate(_ lie: Lie) -> [String: String] {

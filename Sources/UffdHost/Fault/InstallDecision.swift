@@ -15,8 +15,6 @@ struct InstallContext: Equatable {
   var shared: Bool
   /// The call covered one page of the memory; if not, ENOENT may be the fault of a neighbour.
   var singlePage: Bool
-  /// CONTINUE after an EEXIST of COPY on this page.
-  var afterExists: Bool = false
   /// The source is memory of the provider, not of ours.
   var sourceIsForeign: Bool = false
 }
@@ -61,13 +59,13 @@ func nextStep(
   if error == .EAGAIN { return done > 0 ? .advance : .putOff }
   switch error {
   case .EEXIST:
-    // On hugetlb COPY says EEXIST also when the pool is empty (hugetlb_mfill_atomic_pte). CONTINUE
-    // tells the two apart on shared memory; on private memory the caller counts.
+    // On hugetlb COPY says EEXIST also when the pool is empty (hugetlb_mfill_atomic_pte): the caller
+    // tells the two apart.
     if call == .copy || call == .zero, context.shared { return .mapCached }
     return .present
   case .EFAULT:
     switch call {
-    case .continue: return context.afterExists && context.hugetlb ? .noMemory : .notCached
+    case .continue: return .notCached
     case .copy: return context.sourceIsForeign ? .badSource : .drop
     case .zero, .poison: return .drop
     }
@@ -77,7 +75,8 @@ func nextStep(
     case .zero: return .copyZeroes
     case .continue: return .drop
     case .poison: return .cannotPoison
-    case .copy: return .hostBug
+    // A source beyond what a process can have is refused before it is read.
+    case .copy: return context.sourceIsForeign ? .badSource : .hostBug
     }
   case .ENOMEM, .ENOSPC: return .noMemory
   case .ESRCH: return .clientGone

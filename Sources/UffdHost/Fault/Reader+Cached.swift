@@ -8,11 +8,11 @@ extension Reader {
     let instance = unsafe question.pointee.instance!
     if unsafe instance.isBroken { return unsafe giveUp(question, .brokenProvider) }
     guard let lookup = unsafe instance.pointee.lookup else { return unsafe mapCached(question) }
+    unsafe question.pointee.purpose = .lookUp
     guard unsafe instance.pointee.isDirect else {
       if unsafe question.pointee.count > 1, let rest = unsafe split(question, at: 1) {
         unsafe work(rest)
       }
-      unsafe question.pointee.purpose = .lookUp
       return unsafe hand(question)
     }
     var held: UInt64 = 0
@@ -26,6 +26,7 @@ extension Reader {
     if unsafe held == question.pointee.count { return unsafe mapCached(question) }
     if held > 0, let rest = unsafe split(question, at: held) {
       unsafe mapCached(question)
+      unsafe rest.pointee.purpose = .lookUp
       return unsafe lookedUp(rest, status)
     }
     unsafe lookedUp(question, status)
@@ -43,7 +44,9 @@ extension Reader {
         unsafe question.pointee.instance!.pointee.filemapAdd != nil
         && question.pointee.region?.pointee.shape.arrivesFilled == false
       unsafe isAccounted ? broken(question, .lostFolio) : giveUp(question, .notInFilemap)
-    case .outOfRange, .gone, .ioError, .noMemory: unsafe failed(question, status)
+    case .outOfRange, .gone:
+      counters.add(.providerErrors)
+      unsafe giveUp(question, .provider("get_folio_noalloc", status))
     default: unsafe broken(question, .unknownLookupStatus)
     }
   }

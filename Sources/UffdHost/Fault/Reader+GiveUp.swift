@@ -7,7 +7,8 @@ import UffdPluginABI
 /// Why a page is given up.
 enum GivingUp {
   case brokenProvider
-  case provider(uffd_status)
+  /// A hook answered with a failure that is not tried again.
+  case provider(String, uffd_status)
   case shortage(Shortage)
   case deadline
   case hole
@@ -20,7 +21,7 @@ enum GivingUp {
   var text: String {
     switch self {
     case .brokenProvider: "the provider broke the contract"
-    case .provider(let status): "alloc_folio answered \(status.name)"
+    case .provider(let hook, let status): "\(hook) answered \(status.name)"
     case .shortage(.memory): "there is no memory for it"
     case .shortage(.limit): "filemap_add refused to account it"
     case .shortage(.io): "the provider could not read its source"
@@ -128,7 +129,7 @@ extension Reader {
     kill(getpid(), SIGKILL)
   }
 
-  /// alloc_folio or get_folio_noalloc answered something other than OK.
+  /// alloc_folio answered something other than OK.
   @inline(never)
   mutating func failed(_ question: UnsafeMutablePointer<Question>, _ status: uffd_status) {
     if status == .busy { return unsafe park(question, .provider) }
@@ -138,7 +139,7 @@ extension Reader {
     switch status {
     case .noMemory: unsafe retryLater(question, .memory)
     case .ioError: unsafe retryLater(question, .io)
-    case .absent, .outOfRange, .gone: unsafe giveUp(question, .provider(status))
+    case .absent, .outOfRange, .gone: unsafe giveUp(question, .provider("alloc_folio", status))
     default: unsafe broken(question, .unknownStatus)
     }
   }
@@ -150,7 +151,7 @@ extension Reader {
     counters.add(.providerErrors)
     switch status {
     case .noMemory: unsafe retryLater(question, .limit)
-    case .outOfRange, .gone: unsafe giveUp(question, .provider(status))
+    case .outOfRange, .gone: unsafe giveUp(question, .provider("filemap_add", status))
     case .absent, .busy, .ioError: unsafe broken(question, .absentBusyFilemap)
     default: unsafe broken(question, .unknownFilemapStatus)
     }

@@ -169,15 +169,21 @@ import UffdPluginABI
       arena: Unmanaged.passUnretained(arena), owner: owner, warm: warm)
   }
 
-  /// can_userfault. The caller is where the thread model allows it.
-  func objection(_ query: uffd_region_query) -> String? {
+  /// can_userfault: nil, or why the region may not attach. The caller is where the thread model allows it.
+  func objection(_ query: uffd_region_query) -> HostError? {
     guard let predicate = unsafe provider.table.raw.can_userfault else { return nil }
     var query = query
     var reason: UnsafePointer<CChar>?
     switch unsafe predicate(handle, &query, &reason) {
     case 1: return nil
-    case 0: return unsafe stringCarefully(reason) ?? "it gives no reason"
-    case let other: return "can_userfault returned \(other), which breaks the contract"
+    case 0:
+      let text = unsafe stringCarefully(reason) ?? "it gives no reason"
+      return HostError(
+        .usage, "the provider '\(provider.name)' does not serve this region: \(text)")
+    case let other:
+      return HostError(
+        .refused,
+        "the provider '\(provider.name)' broke the contract: can_userfault returned \(other)")
     }
   }
 

@@ -5,7 +5,7 @@ import UffdPluginABI
 /// A way in which an answer breaks the contract. The text names the rule; the caller names the provider.
 enum Violation: String {
   case unknownStatus = "alloc_folio returned a status that ABI 1 does not have"
-  case unknownLookupStatus = "get_folio_noalloc returned a status that ABI 1 does not have"
+  case unknownLookupStatus = "get_folio_noalloc returned a status that it may not return"
   case unknownFilemapStatus = "filemap_add returned a status that ABI 1 does not have"
   case unknownKind = "alloc_folio answered OK with an unknown kind of folio"
   case noGranules = "alloc_folio answered OK and covered 0 granules"
