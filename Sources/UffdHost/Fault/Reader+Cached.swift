@@ -134,9 +134,13 @@ extension Reader {
     guard let backing = unsafe question.pointee.backing,
       unsafe question.pointee.region?.pointee.shape.arrivesFilled == false
     else {
-      // A backing that is not ours to account: look again as missing.
+      // A backing that is not ours to account: look again as missing. What lies behind the hole may well
+      // be in the file.
+      let rest = unsafe question.pointee.count > 1 ? split(question, at: 1) : nil
       unsafe question.pointee.kind = .missing
-      return unsafe park(question, .kernel)
+      unsafe park(question, .kernel)
+      if let rest = unsafe rest { unsafe work(rest) }
+      return
     }
     unsafe question.pointee.kind = .missing
     let rest = unsafe question.pointee.count > 1 ? split(question, at: 1) : nil
