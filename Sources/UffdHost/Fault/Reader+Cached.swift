@@ -51,8 +51,11 @@ extension Reader {
     }
   }
 
-  /// CONTINUE. A page that is not in the cache any more was punched.
-  mutating func mapCached(_ question: UnsafeMutablePointer<Question>) {
+  /// CONTINUE. A page that is not in the cache any more was punched; right after an EEXIST of COPY, on
+  /// hugetlb, it is not there because the pool is empty.
+  mutating func mapCached(
+    _ question: UnsafeMutablePointer<Question>, afterExists: Bool = false
+  ) {
     guard let region = unsafe question.pointee.region else { return unsafe end(question) }
     let granule = unsafe region.pointee.granule
     let first = unsafe question.pointee.pgoff - region.pointee.firstPgoff
@@ -70,7 +73,7 @@ extension Reader {
       let result = calls.continue(start + offset, length: size)
       let context = unsafe InstallContext(
         hugetlb: region.pointee.isHugetlb, shared: region.pointee.shape.shared,
-        singlePage: size == region.pointee.pageSize)
+        singlePage: size == region.pointee.pageSize, afterExists: afterExists)
       if result.succeeded {
         counters.add(.continued, size)
         offset += size

@@ -210,7 +210,7 @@ extension Reader {
     case .putOff: unsafe park(question, .kernel)
     case .mapCached:
       if unsafe question.pointee.region?.pointee.shape.arrivesFilled == true {
-        return unsafe mapCached(question)
+        return unsafe mapCached(question, afterExists: true)
       }
       // On hugetlb this is how COPY says that the pool is empty. Else the page is in the cache though
       // nobody published it: not content of ours.
