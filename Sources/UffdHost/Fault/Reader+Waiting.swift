@@ -138,7 +138,11 @@ extension Reader {
 
   /// The deadline has come. A page that its client gave back meanwhile needs no provider: it is zero.
   private mutating func timedOut(_ question: UnsafeMutablePointer<Question>) {
-    if unsafe action(question, question.pointee.pgoff) == .zero { return unsafe work(question) }
+    if unsafe action(question, question.pointee.pgoff) == .zero {
+      // With a deadline of its own: past the old one its timer would be over before it is set.
+      unsafe question.pointee.born = 0
+      return unsafe work(question)
+    }
     unsafe giveUp(question, .deadline)
   }
 
