@@ -105,8 +105,11 @@ extension Reader {
       calls, address, source, length, page: region.pointee.pageSize, context,
       overCached: question.pointee.kind == .minor)
     let settled = unsafe progress.settled >> region.pointee.granuleShift
-    if unsafe !question.pointee.isZero {
-      for index in 0..<settled { unsafe region.pointee.states.set(first + index, .mapped) }
+    for index in first..<(first + settled) {
+      // A discarded page stays discarded when it was zeroed.
+      if unsafe !question.pointee.isZero || region.pointee.states.region(index) == .unmapped {
+        unsafe region.pointee.states.set(index, .mapped)
+      }
     }
     unsafe counters.add(source == nil ? .zeroed : .copied, progress.settled)
     return progress
