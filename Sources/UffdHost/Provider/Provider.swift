@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loading a provider's library.
 import Glibc
+import Synchronization
 import UffdPluginABI
 
 /// A loaded and checked provider library.
@@ -66,8 +67,26 @@ public final class Provider: Sendable {
       throw HostError(.refused, "'\(path)' is not a provider this host can load: \(error.text)")
     }
     let isSerial = unsafe table.raw.thread_model == .serial
-    let executor = isSerial ? try Executor(threads: 1, name: "uffd-serial") : nil
+    let executor = isSerial ? try serialExecutor(of: UInt(bitPattern: pointer)) : nil
     return Provider(path: path, table: table, serialExecutor: executor)
+  }
+
+  /// The threads of SERIAL libraries, by the address of their table. One for each library, however often it
+  /// is loaded, and like the library for as long as the process lives.
+  private static let serialExecutors = Mutex<[UInt: Executor]>([:])
+
+  private static func serialExecutor(of table: UInt) throws(HostError) -> Executor {
+    let found = serialExecutors.withLock { executors -> Result<Executor, HostError> in
+      if let executor = executors[table] { return .success(executor) }
+      do throws(HostError) {
+        let executor = try Executor(threads: 1, name: "uffd-serial")
+        executors[table] = executor
+        return .success(executor)
+      } catch {
+        return .failure(error)
+      }
+    }
+    return try found.get()
   }
 
   private static func checkFile(_ path: String) throws(HostError) {
