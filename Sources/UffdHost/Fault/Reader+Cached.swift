@@ -88,9 +88,6 @@ extension Reader {
         unsafe calls.wake(start + offset, length: region.pointee.pageSize)
         counters.add(.alreadyPresent)
         unsafe offset += region.pointee.pageSize
-      case .notCached where unsafe isPartOfGranule(region):
-        stop = unsafe zeroHole(region, start + offset)
-        if stop == nil { unsafe offset += region.pointee.pageSize }
       case let step: stop = step
       }
     }
@@ -109,28 +106,6 @@ extension Reader {
     case .notCached: unsafe punched(rest)
     case let step?: unsafe stopped(rest, step, sourceIsForeign: false)
     }
-  }
-
-  /// Whether a page of this region's backing is less than a granule, so that a client can punch a part of one.
-  private func isPartOfGranule(_ region: UnsafeMutablePointer<RegionRecord>) -> Bool {
-    unsafe region.pointee.granule > region.pointee.pageSize && !region.pointee.shape.arrivesFilled
-  }
-
-  /// A page of a published granule was punched: it alone reads zero, the others keep what they have. Nil, or
-  /// what is in the way.
-  @inline(never)
-  private func zeroHole(
-    _ region: UnsafeMutablePointer<RegionRecord>, _ address: UInt64
-  ) -> InstallStep? {
-    let page = unsafe region.pointee.pageSize
-    let result = calls.zero(address, length: page)
-    if result.succeeded {
-      counters.add(.zeroed, page)
-      return nil
-    }
-    let context = unsafe InstallContext(
-      hugetlb: false, shared: region.pointee.shape.shared, singlePage: true)
-    return nextStep(after: .zero, error: result.error, done: result.done, context)
   }
 
   /// How many pages from `first` may be continued: private memory that was discarded, and poisoned memory,
