@@ -98,26 +98,6 @@ struct DiscardTests {
     }
   }
 
-  @Test("a part of a granule that is punched reads zero, the rest of the granule keeps what it had")
-  func partOfAGranule() async {
-    await #expect(processExitsWith: .success) {
-      let scene = try Scene()
-      for kind in [MemoryKind.anon, .shmem] {
-        let region = try scene.open(kind, granules: 2, granule: 2 << 20).map()
-        #expect(region.difference() == -1)
-        region.store(0, 4711)
-        let part = unsafe region.start + (1 << 20)
-        let advice = kind == .anon ? MADV_DONTNEED : MADV_REMOVE
-        #expect(unsafe madvise(part, 8192, advice) == 0)
-        #expect(unsafe client_first_nonzero(part, 8192) == -1, "\(kind)")
-        #expect(region.load(0) == 4711, "\(kind)")
-        let rest = unsafe part + 8192
-        let offset: UInt64 = (1 << 20) + 8192
-        #expect(unsafe client_first_difference(rest, offset, (1 << 20) - 8192, 1) == -1, "\(kind)")
-      }
-    }
-  }
-
   @Test(
     "a discard while the provider has the page in flight",
     arguments: ["anon", "shmem s", "shmem b", "shmem m"], [1, 2])

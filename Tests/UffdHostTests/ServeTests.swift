@@ -63,15 +63,16 @@ struct ServeTests {
 
   @Test(
     "a granule is served whole by one fault",
-    arguments: [MemoryKind.anon, .shmem, .hugetlb], [4096, 2 << 20] as [UInt64])
+    arguments: zip(
+      MemoryKind.allCases, [4096, 4096, 2 << 20] as [UInt64]))
   func granules(_ kind: MemoryKind, _ granule: UInt64) async {
-    if kind == .hugetlb && (granule == 4096 || !Machine.hasHugePages) { return }
+    if kind == .hugetlb && !Machine.hasHugePages { return }
     await #expect(processExitsWith: .success) { [kind, granule] in
       let scene = try Scene()
       let instance = try scene.open(kind, granules: 4, granule: granule)
       let region = try instance.map()
       #expect(region.granule == granule && region.length == 4 * granule)
-      #expect(unsafe UInt64(UInt(bitPattern: region.start)) % granule == 0 || kind == .shmem)
+      #expect(unsafe UInt64(UInt(bitPattern: region.start)) % granule == 0)
       // In the middle of the third granule.
       let byte = unsafe region.address(of: 2) + Int(granule / 2)
       #expect(unsafe byte.load(as: UInt64.self) == test_content_word(1, 2 * granule + granule / 2))
@@ -83,6 +84,20 @@ struct ServeTests {
       let end = try instance.settledStatistics()
       #expect(end.faults.total == 4 && end.installed.copied == 4 * granule, "\(end)")
       #expect(scene.state[\.answered] == 4)
+    }
+  }
+
+  @Test(
+    "a granule larger than a page of the memory is refused: a client may discard single pages",
+    arguments: [MemoryKind.anon, .shmem])
+  func largeGranule(_ kind: MemoryKind) async {
+    await #expect(processExitsWith: .success) { [kind] in
+      let scene = try Scene()
+      let refusal = #expect(throws: HostError.self) {
+        try scene.open(kind, granules: 2, granule: 2 << 20)
+      }
+      #expect(refusal?.kind == .refused)
+      #expect(refusal?.message.contains("in granules of 4096 bytes, not 2097152") == true)
     }
   }
 

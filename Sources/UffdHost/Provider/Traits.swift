@@ -31,6 +31,11 @@ struct Traits {
     else {
       throw broken(unsafe "memory_kind \(raw.memory_kind.rawValue) is none that its table declares")
     }
+    // Pages have a state each, and a client may discard or punch a single page of memory.
+    guard unsafe kind == .hugetlb || raw.granule == 4096 else {
+      throw broken(
+        unsafe "\(kind.rawValue) memory is served in granules of 4096 bytes, not \(raw.granule)")
+    }
     guard unsafe kind != .hugetlb || raw.granule > 4096 else {
       throw broken(unsafe "hugetlb memory has no granule of \(raw.granule) bytes")
     }
