@@ -25,8 +25,8 @@ static uffd_status configure(const uffd_host *host, const uffd_parameter *parame
     int is_size = strcmp(parameters[i].key, "size") == 0; /* the host lets no other key through */
     *(is_size ? &read.size : &read.stripe) = parse_size(parameters[i].value);
   }
-  if (read.size == 0 || read.stripe == 0) {
-    static const char why[] = "size= and stripe= must be at least 1 byte";
+  if (read.size == 0 || read.size > UINT64_C(1) << 62 || read.stripe == 0) {
+    static const char why[] = "size= must be between 1 byte and 4E, stripe= at least 1 byte";
     host->report_error(host->instance, why, sizeof why - 1);
     return UFFD_STATUS_OUT_OF_RANGE;
   }
@@ -50,6 +50,9 @@ static uffd_status alloc_folio(uffd_instance *self, const uffd_folio_request *re
                                uffd_folio *folio) {
   unsigned char *out = request->staging;
   uint64_t start = request->pgoff * request->granule, length = request->count * request->granule;
+  uint64_t pages = (self->size - 1) / request->granule + 1;
+  if (request->pgoff >= pages || request->count > pages - request->pgoff)
+    return UFFD_STATUS_OUT_OF_RANGE;
   for (uint64_t i = 0; i < length; i++) {
     unsigned char byte = (request->pgoff + i / request->granule) % 251;
     int is_odd = i % request->granule / self->stripe % 2;

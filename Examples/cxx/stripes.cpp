@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory in stripes, in C++: page N holds runs of `stripe` bytes, in turn N % 251 and its complement.
+// Memory in stripes, in C++: page N is runs of `stripe` bytes, in turn N % 251 and its complement.
 //
-// The instance is an ordinary class that throws and owns what it holds. Between it and the host stand
-// thunks that are noexcept: an exception that gets that far is turned into a status, because none may
-// leave a hook.
+// The instance is an ordinary class that throws and owns what it holds. Between it and the host
+// stand thunks that are noexcept: an exception that gets that far is turned into a status, because
+// none may leave a hook.
 #include <uffd_plugin.h>
 
 #include <cstring>
@@ -16,8 +16,13 @@
 namespace {
 
 // Why a configuration is refused: what() goes to the user's terminal.
-struct BadValue : std::runtime_error {
-  using std::runtime_error::runtime_error;
+struct Refusal : std::runtime_error {
+  Refusal(uffd_status status, const std::string& text) : std::runtime_error(text), status(status) {}
+  uffd_status status;
+};
+
+struct BadValue : Refusal {
+  explicit BadValue(const std::string& text) : Refusal(UFFD_STATUS_OUT_OF_RANGE, text) {}
 };
 
 class Stripes {
@@ -28,13 +33,19 @@ class Stripes {
       // The host refuses undeclared keys; whoever else calls us deserves an answer too.
       if (key == "size") size_ = parse_size(parameters[i]);
       else if (key == "stripe") stripe_ = parse_size(parameters[i]);
-      else throw BadValue("there is no parameter " + std::string(key));
+      else throw Refusal(UFFD_STATUS_ABSENT, "there is no parameter " + std::string(key));
     }
+    if (size_ > UINT64_C(1) << 62) throw BadValue("size= must be at most 4E, at least 1 byte");
     line_ = std::make_unique<unsigned char[]>(UFFD_GRANULE_4K);
     for (std::uint64_t i = 0; i < UFFD_GRANULE_4K; i++) line_[i] = i / stripe_ % 2 ? 0xff : 0x00;
   }
 
   std::uint64_t size() const noexcept { return size_; }
+
+  bool holds(std::uint64_t page, std::uint64_t count) const noexcept {
+    const std::uint64_t pages = (size_ - 1) / UFFD_GRANULE_4K + 1;
+    return page < pages && count <= pages - page;
+  }
 
   // Safe on any number of threads: nothing changes after the constructor.
   void fill(unsigned char* out, std::uint64_t page) const noexcept {
@@ -77,6 +88,9 @@ uffd_status configure(const uffd_host* host, const uffd_parameter* parameters,
     return UFFD_STATUS_OK;
   } catch (const std::bad_alloc&) {
     return UFFD_STATUS_NO_MEMORY;
+  } catch (const Refusal& refusal) {
+    report(refusal.what());
+    return refusal.status;
   } catch (const std::exception& error) {
     report(error.what());
     return UFFD_STATUS_OUT_OF_RANGE;
@@ -95,6 +109,7 @@ uffd_status config_complete(uffd_instance* instance, uffd_traits* traits) noexce
 uffd_status alloc_folio(uffd_instance* instance, const uffd_folio_request* request,
                         uffd_folio* folio) noexcept {
   auto* out = static_cast<unsigned char*>(request->staging);
+  if (!unwrap(instance)->holds(request->pgoff, request->count)) return UFFD_STATUS_OUT_OF_RANGE;
   for (std::uint64_t i = 0; i < request->count; i++)
     unwrap(instance)->fill(out + i * UFFD_GRANULE_4K, request->pgoff + i);
   folio->kind = UFFD_FOLIO_STAGED;
@@ -111,8 +126,8 @@ constexpr uffd_parameter_info parameters[] = {
     {"stripe", "bytes in a run", "64", UFFD_PARAMETER_SIZE, 0, {}},
 };
 
-// Built once, before main or dlopen returns. Assignments by name, so that the order of the fields is
-// nobody's business and C++17 will do.
+// Built once, before dlopen returns. Assignments by name, so that the order of the fields is nobody's
+// business and C++17 will do.
 const uffd_provider table = [] {
   uffd_provider provider{};
   provider.size = sizeof provider;

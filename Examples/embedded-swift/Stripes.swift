@@ -51,8 +51,10 @@ private func configure(
 ) -> uffd_status {
   var stripes = Stripes()
   for index in 0..<Int(count) {
-    guard let pair = parameters?[index], let bytes = parseSize(pair.value), bytes > 0 else {
-      report(host, "size= and stripe= must be sizes of at least 1 byte")
+    guard let pair = parameters?[index], let bytes = parseSize(pair.value),
+      (1...1 << 62).contains(bytes)
+    else {
+      report(host, "size= and stripe= must be sizes of at least 1 byte and at most 4E")
       return .outOfRange
     }
     if strcmp(pair.key, "size") == 0 { stripes.size = bytes } else { stripes.stripe = bytes }
@@ -79,6 +81,8 @@ private func allocFolio(
 ) -> uffd_status {
   let (stripes, request) = (unwrap(instance).pointee, request.pointee)
   let out = request.staging.assumingMemoryBound(to: UInt8.self)
+  let pages = (stripes.size - 1) / request.granule + 1
+  guard request.pgoff < pages, request.count <= pages - request.pgoff else { return .outOfRange }
   for page in 0..<request.count {
     for index in 0..<request.granule {
       out[Int(page * request.granule + index)] =

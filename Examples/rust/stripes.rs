@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Memory in stripes, in Rust: page N holds runs of `stripe` bytes, in turn N % 251 and its complement.
+//! Memory in stripes, in Rust: page N is runs of `stripe` bytes, in turn N % 251 and its complement.
 //!
-//! One file, no crates. The first half mirrors what it uses of uffd_plugin.h, with the layout asserted
-//! at compile time; the second half is the provider. Each hook is a thunk around safe code that runs
-//! under `catch_unwind`: no panic may leave a hook.
+//! One file, no crates. The first half mirrors what it uses of uffd_plugin.h and asserts the layout;
+//! the second half is the provider. Each hook is a thunk around safe code that runs under
+//! `catch_unwind`: no panic may leave a hook.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::mem::{offset_of, size_of};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
-// --- The mirror of uffd_plugin.h --------------------------------------------------------------------
+// --- The mirror of uffd_plugin.h -----------------------------------------------------------------
 
-/// Values that cross are plain integers here: a Rust enum with a value it does not know is undefined.
+/// Values that cross are plain integers: a Rust enum with an unknown value would be undefined.
 type Status = u32;
 const OK: Status = 0;
+const ABSENT: Status = 1;
 const OUT_OF_RANGE: Status = 3;
 const GONE: Status = 6;
 
@@ -29,10 +30,7 @@ struct ParameterInfo {
 }
 
 #[repr(C)]
-struct Parameter {
-    key: *const c_char,
-    value: *const c_char,
-}
+struct Parameter { key: *const c_char, value: *const c_char }
 
 #[repr(C)]
 struct Host {
@@ -87,7 +85,7 @@ struct Folio {
     cookie: u64,
 }
 
-/// Hooks that this provider does not have are only the room they take.
+/// A hook that this provider does not have.
 type NoHook = Option<extern "C" fn()>;
 
 #[repr(C)]
@@ -132,37 +130,39 @@ const _: () = assert!(size_of::<FolioRequest>() == 64 && offset_of!(FolioRequest
 const _: () = assert!(size_of::<Folio>() == 48 && offset_of!(Folio, residence) == 32);
 const _: () = assert!(size_of::<Provider>() == 224 && offset_of!(Provider, alloc_folio) == 128);
 
-// --- The provider -----------------------------------------------------------------------------------
+// --- The provider --------------------------------------------------------------------------------
 
 const GRANULE: usize = 4096;
 
 /// One instance. Nothing in it changes after `new`, so hooks may run in parallel.
-struct Stripes {
-    size: u64,
-    stripe: u64,
-}
+struct Stripes { size: u64, stripe: u64 }
 
 impl Stripes {
-    fn new<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Stripes, String> {
+    fn new<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, (Status, String)> {
         let mut made = Stripes { size: 1 << 20, stripe: 64 };
         for (key, value) in pairs {
             let place = match key {
                 "size" => &mut made.size,
                 "stripe" => &mut made.stripe,
-                _ => return Err(format!("there is no parameter {key}")),
+                _ => return Err((ABSENT, format!("there is no parameter {key}"))),
             };
-            *place = parse_size(value).filter(|bytes| *bytes > 0).ok_or_else(|| {
-                format!("{key}={value} is not a size of at least 1 byte, such as 64 or 16M")
-            })?;
+            *place = parse_size(value).filter(|bytes| (1..=1 << 62).contains(bytes)).ok_or_else(
+                || (OUT_OF_RANGE, format!("{key}={value} is no size of at least 1 byte, at most 4E")),
+            )?;
         }
         Ok(made)
     }
 
+    fn holds(&self, page: u64, count: u64) -> bool {
+        let pages = (self.size - 1) / GRANULE as u64 + 1;
+        page < pages && count <= pages - page
+    }
+
     fn fill(&self, page: u64, out: &mut [u8]) {
         let byte = (page % 251) as u8;
-        for (index, out) in out.iter_mut().enumerate() {
-            let is_odd = index as u64 / self.stripe % 2 == 1;
-            let is_inside = page * (GRANULE as u64) + (index as u64) < self.size;
+        for (index, out) in (0..).zip(out) {
+            let is_odd = index / self.stripe % 2 == 1;
+            let is_inside = page * GRANULE as u64 + index < self.size;
             *out = if !is_inside { 0 } else if is_odd { !byte } else { byte };
         }
     }
@@ -177,7 +177,7 @@ fn parse_size(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-// --- The thunks -------------------------------------------------------------------------------------
+// --- The thunks ----------------------------------------------------------------------------------
 
 extern "C" fn configure(
     host: *const Host, parameters: *const Parameter, count: u64, out: *mut *mut Stripes,
@@ -196,23 +196,22 @@ extern "C" fn configure(
             unsafe { *out = Box::into_raw(Box::new(instance)) };
             OK
         }
-        Ok(Err(text)) => {
-            // SAFETY: the host's table lives until close; the text is copied before the call returns.
+        Ok(Err((status, text))) => {
+            // SAFETY: the host's table lives until close; the text is copied at once.
             let host = unsafe { &*host };
             if let Some(report) = host.report_error {
                 report(host.instance, text.as_ptr().cast(), text.len() as u64);
             }
-            OUT_OF_RANGE
+            status
         }
         Err(_) => GONE,
     }
 }
 
 extern "C" fn config_complete(instance: *mut Stripes, traits: *mut Traits) -> Status {
-    // SAFETY: both are valid until the hook returns. Fields not set here are zero: "none", "as before".
+    // SAFETY: both are valid until the hook returns. What is not set here is zero: "as before".
     let (instance, traits) = unsafe { (&*instance, &mut *traits) };
-    traits.object_size = instance.size;
-    traits.granule = GRANULE as u64;
+    (traits.object_size, traits.granule) = (instance.size, GRANULE as u64);
     traits.memory_kind = 1; // UFFD_MEMORY_ANON
     OK
 }
@@ -220,29 +219,31 @@ extern "C" fn config_complete(instance: *mut Stripes, traits: *mut Traits) -> St
 extern "C" fn alloc_folio(
     instance: *mut Stripes, request: *const FolioRequest, folio: *mut Folio,
 ) -> Status {
-    // SAFETY: valid until the hook returns; the instance is never written to, so `&` is right on any
+    // SAFETY: valid until the hook returns; nothing writes to the instance, so `&` is right on any
     // number of threads. Staging has undefined content and is ours alone, so it is cleared first.
     let (instance, request, folio) = unsafe { (&*instance, &*request, &mut *folio) };
+    if !instance.holds(request.pgoff, request.count) {
+        return OUT_OF_RANGE;
+    }
     let length = request.count as usize * GRANULE;
     let staging = unsafe {
         ptr::write_bytes(request.staging, 0, length);
         std::slice::from_raw_parts_mut(request.staging, length)
     };
-    let filled = catch_unwind(AssertUnwindSafe(|| {
+    let Ok(()) = catch_unwind(AssertUnwindSafe(|| {
         for (page, out) in (request.pgoff..).zip(staging.chunks_exact_mut(GRANULE)) {
             instance.fill(page, out);
         }
-    }));
-    if filled.is_err() {
+    })) else {
         return GONE;
-    }
+    };
     folio.kind = 1; // UFFD_FOLIO_STAGED
     folio.count = request.count;
     OK
 }
 
 extern "C" fn close(instance: *mut Stripes) {
-    // SAFETY: made by Box::into_raw in configure, and no call is in flight. A panic in drop ends here.
+    // SAFETY: made by Box::into_raw in configure, and no call is in flight.
     let _ = catch_unwind(|| drop(unsafe { Box::from_raw(instance) }));
 }
 

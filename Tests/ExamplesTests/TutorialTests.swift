@@ -93,7 +93,7 @@ struct TutorialTests {
       """)
     let server = "\(Workshop.root)/Tests/ExamplesTests/Servers/rangeserver.c"
     try folder.write("rangeserver.c", try File.text(server))
-    let check = Workshop.hasCheck ? "exec \(Workshop.uffdhost) \"$@\"" : "exit 0"
+    let check = Workshop.hasCheck ? "exec \(Workshop.uffdhost) \"$@\" --seconds 1" : "exit 0"
     try folder.write(
       "uffdhost",
       """

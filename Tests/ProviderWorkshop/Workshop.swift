@@ -63,7 +63,7 @@ public enum Workshop {
   public static func check(_ library: String, _ arguments: String, in folder: String) -> String? {
     guard hasCheck else { return nil }
     let path = library.hasPrefix("/") ? library : "./\(library)"
-    let run = host("check \(Shell.quoted(path)) \(arguments)", in: folder, seconds: 120)
+    let run = host("check \(Shell.quoted(path)) \(arguments) --seconds 1", in: folder, seconds: 120)
     return run.status == 0
       ? nil : "uffdhost check \(arguments) exited with \(run.status): \(run.output)"
   }

@@ -32,7 +32,9 @@ final class Stripes: ProviderInstance {
   required init(host: HostServices, parameters: ParameterList) throws(ProviderError) {
     size = try parameters.size("size") ?? 1 << 20
     stripe = try parameters.size("stripe") ?? 64
-    guard size > 0, stripe > 0 else { throw .badValue("size= and stripe= must be at least 1 byte") }
+    guard (1...1 << 62).contains(size), stripe > 0 else {
+      throw .badValue("size= must be between 1 byte and 4E, stripe= at least 1 byte")
+    }
     super.init(host: host)
   }
 
@@ -47,7 +49,9 @@ final class Stripes: ProviderInstance {
   ) -> uffd_status {
     let staging = unsafe request.staging
     let granule = request.granule
+    let pages = (size - 1) / granule + 1
     var pgoff = request.pgoff
+    guard pgoff < pages, request.count <= pages - pgoff else { return .outOfRange }
     for page in 0..<request.count {
       let byte = UInt8(pgoff % 251)
       for index in 0..<granule {

@@ -339,9 +339,12 @@ typedef struct uffd_traits {
   uint32_t size;
   uffd_memory_kind memory_kind;   /* of the backing, or ANON */
   uint64_t object_size;           /* bytes, at least 1; the tail of the last granule reads zero */
-  uint64_t granule;               /* bytes; one of those the table declares */
+  /* Bytes; one of those the table declares. 4096 for ANON and SHMEM, whose pages a client may discard
+     one by one; the size of the huge page for HUGETLB. Answers may cover many granules all the same. */
+  uint64_t granule;
   uffd_backing backing;
-  uffd_thread_model thread_model; /* UNCHANGED, or tighter than the table's */
+  /* UNCHANGED, or tighter than the table's. SERIAL is the library's: only its table can declare it. */
+  uffd_thread_model thread_model;
   uint32_t may_block;             /* 1: hooks of this instance may wait, as UFFD_BEHAVIOUR_BLOCKS */
   uffd_file_role file_role;
   const char *UFFD_NULLABLE file_key; /* a declared parameter of kind FILE; static or until close */
@@ -434,8 +437,8 @@ typedef struct uffd_instance uffd_instance;
 
 /*
  * "Fault thread" below means: the reader of the faults for a provider that is PARALLEL, unless the hook
- * may block and the provider declares that it does; else a worker chosen by the thread model. "Control thread": a thread of the host that
- * serves no faults; for SERIAL the library's one thread.
+ * may block and the provider declares that it does; else a worker chosen by the thread model. "Control
+ * thread": a thread of the host that serves no faults; for SERIAL the library's one thread.
  */
 typedef struct uffd_provider {
   uint32_t size; /* sizeof(uffd_provider) when the provider was compiled */
