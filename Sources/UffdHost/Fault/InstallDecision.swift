@@ -15,6 +15,8 @@ struct InstallContext: Equatable {
   var shared: Bool
   /// The call covered one page of the memory; if not, ENOENT may be the fault of a neighbour.
   var singlePage: Bool
+  /// CONTINUE after an EEXIST of COPY on this page.
+  var afterExists: Bool = false
   /// The source is memory of the provider, not of ours.
   var sourceIsForeign: Bool = false
 }
@@ -65,7 +67,7 @@ func nextStep(
     return .present
   case .EFAULT:
     switch call {
-    case .continue: return .notCached
+    case .continue: return context.afterExists && context.hugetlb ? .noMemory : .notCached
     case .copy: return context.sourceIsForeign ? .badSource : .drop
     case .zero, .poison: return .drop
     }

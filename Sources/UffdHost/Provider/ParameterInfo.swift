@@ -136,9 +136,7 @@ extension ParameterInfo {
 enum ByteSize {
   /// Bytes: digits, then nothing, K, M, G or T. Nil: not a size, or more than 64 bits.
   static func parse(_ text: String) -> UInt64? {
-    let shifts: [Character: UInt64] = [
-      "K": 10, "M": 20, "G": 30, "T": 40, "k": 10, "m": 20, "g": 30, "t": 40,
-    ]
+    let shifts: [Character: UInt64] = ["K": 10, "M": 20, "G": 30, "T": 40]
     guard let last = text.last else { return nil }
     let shift = shifts[last] ?? 0
     let digits = shift == 0 ? Substring(text) : text.dropLast()

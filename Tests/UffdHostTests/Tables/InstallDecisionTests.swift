@@ -12,7 +12,7 @@ struct InstallDecisionTests {
   private static let table = """
     EEXIST  S           S           present     present
     ENOENT  N           N           N           N
-    EFAULT  F           drop        notCached   drop
+    EFAULT  F           drop        C           drop
     EINVAL  I           copyZeroes  drop        cannotPoison
     ENOMEM  noMemory    noMemory    noMemory    noMemory
     ENOSPC  noMemory    noMemory    noMemory    noMemory
@@ -40,6 +40,7 @@ struct InstallDecisionTests {
     case "S": return context.shared ? "mapCached" : "present"
     case "N": return context.singlePage ? "drop" : "split"
     case "F": return context.sourceIsForeign ? "badSource" : "drop"
+    case "C": return context.afterExists && context.hugetlb ? "noMemory" : "notCached"
     case "I": return context.sourceIsForeign ? "badSource" : "hostBug"
     default: return word
     }
@@ -51,10 +52,10 @@ struct InstallDecisionTests {
       let name = Errno(number).name
       for call in InstallCall.allCases {
         for done in [-Int64(number), 0, 4096, 1 << 40] {
-          for bits in 0..<16 {
+          for bits in 0..<32 {
             let context = InstallContext(
               hugetlb: bits & 1 != 0, shared: bits & 2 != 0, singlePage: bits & 4 != 0,
-              sourceIsForeign: bits & 8 != 0)
+              afterExists: bits & 8 != 0, sourceIsForeign: bits & 16 != 0)
             let step = nextStep(after: call, error: number, done: done, context)
             let wanted = Self.expected(call, name, done, context)
             if "\(step)" != wanted {

@@ -11,8 +11,8 @@ struct ByteSizeTests {
   @Test(
     "sizes",
     arguments: [
-      ("0", 0), ("1", 1), ("007", 7), ("4096", 4096), ("1K", 1024), ("1k", 1024), ("3M", 3 << 20),
-      ("2g", 2 << 30), ("1T", 1 << 40), ("18446744073709551615", UInt64.max),
+      ("0", 0), ("1", 1), ("007", 7), ("4096", 4096), ("1K", 1024), ("3M", 3 << 20),
+      ("2G", 2 << 30), ("1T", 1 << 40), ("18446744073709551615", UInt64.max),
       ("16777215T", 16_777_215 << 40), ("18014398509481983K", 18_014_398_509_481_983 << 10),
     ])
   func sizes(_ text: String, _ value: UInt64) {
@@ -22,7 +22,7 @@ struct ByteSizeTests {
   @Test(
     "what is no size",
     arguments: [
-      "", " ", "K", "M", "-1", "+1", "1 K", " 1", "1 ", "1KB", "1KiB", "1B", "0x10", "1.5M", "1e3",
+      "", " ", "K", "M", "-1", "+1", "1 K", " 1", "1 ", "1KB", "1KiB", "1B", "1k", "1m", "2g", "3t", "0x10", "1.5M", "1e3",
       "1_000", "KK", "1KK", "K1", "١", "１", "1\u{301}", "1\0", "18446744073709551616",
       "16777216T", "18014398509481984K", "99999999999999999999999999", "M\u{301}", "∞", "🙂",
       "1M\u{200d}",
@@ -60,7 +60,7 @@ struct ByteSizeTests {
         (0..<Int.random(in: 0...8, using: &random)).map { _ in
           alphabet.randomElement(using: &random)!
         })
-      let isSize = text.wholeMatch(of: /[0-9]+[KMGTkmgt]?/) != nil
+      let isSize = text.wholeMatch(of: /[0-9]+[KMGT]?/) != nil
       #expect((ByteSize.parse(text) != nil) == isSize, "\(text)")
       let isNumber = text.wholeMatch(of: /[0-9]+/) != nil
       let isHex = text.wholeMatch(of: /0[xX][0-9a-fA-F]+/) != nil
