@@ -82,6 +82,24 @@ struct ErrnoTests {
     }
   }
 
+  @Test("a discarded page whose zeroes are put off past the deadline still waits by its timer")
+  func zeroesPastTheDeadline() async {
+    await #expect(processExitsWith: .success) {
+      let scene = try Self.scene(deadline: 50_000_000)
+      let region = try scene.open(.anon, granules: 8).map()
+      #expect(region.advise(2, 1, MADV_DONTNEED) == 0)
+      fault_inject(FAULT_CALL_ZERO, 150, EAGAIN, 0)
+      let cpu = cpuNanoseconds()
+      let started = monotonicNanoseconds()
+      #expect(region.isZero(2))
+      let elapsed = monotonicNanoseconds() - started
+      let used = cpuNanoseconds() - cpu
+      #expect(fault_answered(FAULT_CALL_ZERO) == 150)
+      #expect(elapsed > 300_000_000, "\(elapsed) ns for 150 tries")
+      #expect(used < elapsed / 4, "\(used) ns of CPU in \(elapsed) ns")
+    }
+  }
+
   @Test("EAGAIN with progress: what is done counts, the rest goes on at once")
   func partial() async {
     await #expect(processExitsWith: .success) {

@@ -73,7 +73,7 @@ extension Reader {
       let result = calls.continue(start + offset, length: size)
       let context = unsafe InstallContext(
         hugetlb: region.pointee.isHugetlb, shared: region.pointee.shape.shared,
-        singlePage: size == region.pointee.pageSize, afterExists: afterExists)
+        singlePage: size == region.pointee.pageSize)
       if result.succeeded {
         counters.add(.continued, size)
         offset += size
@@ -88,6 +88,7 @@ extension Reader {
         unsafe calls.wake(start + offset, length: region.pointee.pageSize)
         counters.add(.alreadyPresent)
         unsafe offset += region.pointee.pageSize
+      case .notCached where unsafe afterExists && region.pointee.isHugetlb: stop = .noMemory
       case let step: stop = step
       }
     }
