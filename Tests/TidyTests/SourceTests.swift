@@ -53,6 +53,8 @@ struct SourceTests {
   @Test("files, functions and lines are short")
   func lengths() {
     for file in Tree.files where file.isSwift || file.isC || file.isMarkdown {
+      // Headers of earlier versions are kept as they were.
+      if file.path.hasPrefix("Tests/ABIStabilityTests/Headers/") { continue }
       for (index, line) in file.lines.enumerated() where line.count > Self.longestLine {
         // A sentence in quotes is not broken, nor are a row of a table, a link and a command.
         if file.isSwift, line.contains("\"") { continue }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import CLinux
 import Glibc
 
 /// A mutual exclusion and something to wait for (pthread_mutex_t, pthread_cond_t). Not recursive.
