@@ -97,6 +97,10 @@ let package = Package(
       swiftSettings: strict),
     // Providers in C (Tests/Gallery) that are wrong on purpose, and what the host says of them.
     .testTarget(name: "GalleryTests", dependencies: ["TestSupport"], swiftSettings: strict),
+    // The gallery is C, compiled by the tests against nothing but the header.
+    .testTarget(
+      name: "ConformanceTests", dependencies: ["UffdConformance", "UffdHost", "uffdhost"],
+      exclude: ["Gallery"], swiftSettings: strict),
     // Probes that are wrong on purpose.
     .target(
       name: "ProbeSpecimens", dependencies: ["KernelProbes"], path: "Tests/ProbeSpecimens",

@@ -34,6 +34,10 @@ public enum ConformanceChild {
     }
     EntryReading.shared.set(before: before, after: ProcessState.now(), since: start)
     let context = Context(library, parameters, seed: seed, seconds: seconds)
+    do { try context.requireConfiguration(checks) } catch {
+      refuse(error)
+      return leave()
+    }
     for check in checks { perform(check, context) }
     for id in Rule.seen.ids { ChildLine.seen(id: id).send(reportDescriptor) }
     return leave()
@@ -82,6 +86,21 @@ public enum ConformanceChild {
 }
 
 extension Context {
+  /// Parameters that the host or the provider does not accept are the user's error, not the provider's.
+  func requireConfiguration(_ checks: [Check]) throws {
+    let provider = library.provider
+    try ParameterInfo.check(parameters, against: provider.parameters, provider: provider.name)
+    // The kernel's checks run a SERIAL library on the host's thread, and this is another.
+    if provider.threadModel == .serial, checks.contains(where: { $0.family == "kernel" }) { return }
+    do { try open().close() } catch let refusal as Refusal {
+      throw HostError(
+        refusal.status == .noMemory ? .system : .usage,
+        "the provider '\(provider.name)' does not accept its configuration: \(refusal.sentence)")
+    } catch is Breach {
+      // The checks will say so.
+    }
+  }
+
   /// Seconds that a check may take before it counts as hung.
   func limit(of check: Check) -> Int { check.family == "model" ? seconds + 30 : 30 }
 }

@@ -98,6 +98,7 @@ final class FamilyRun {
 
   private func skip(_ check: Check?, _ rule: Check) {
     guard let check = check ?? left.first(where: { results[$0.id] == nil }) else { return }
+    if check.id == rule.id { return fail(check, breaches[rule.id] ?? "") }
     note(check, .skipped, check.title, "it ended early, as \(rule.id) was broken")
   }
 }

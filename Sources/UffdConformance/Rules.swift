@@ -59,7 +59,12 @@ enum Rule {
     "ABSENT for a granule that filemap_add accepted and filemap_remove did not take back is a broken provider."
   )
 
+  static let insideRoom = Check(
+    "extents.inside-room", "nothing but the elements is written",
+    "extents has room for `capacity` elements, `stride` bytes apart")
+
   static let all: [Check] = [
+    insideRoom,
     status, count, kind, stagedMemory, zeroMemory, beyondStaging, lateStaging, arena,
     lendDeclared, lendLength, lendReadable, keptPointer, afterClose, exits, kickKnown, answered,
     lookupStaging, accepted,
@@ -78,7 +83,9 @@ enum Rule {
   }
 
   /// The rules of a family, for its list of checks.
-  static func of(_ family: String) -> [Check] { all.filter { $0.family == family } }
+  static func of(_ family: String, but done: Check...) -> [Check] {
+    all.filter { rule in rule.family == family && !done.contains { $0.id == rule.id } }
+  }
 
   /// The rule that an access to a fence breaks, and what to say of it.
   static func behind(_ fence: Int) -> (rule: Check, text: String)? {
@@ -87,6 +94,7 @@ enum Rule {
     case HOOK_TRAP_PAST_STAGING: (lateStaging, "an access to staging after the hook had returned")
     case HOOK_TRAP_PAST_STRUCT:
       (keptPointer, "an access to a struct of the host after the hook had returned")
+    case HOOK_TRAP_BEYOND_EXTENTS: (insideRoom, "an access behind the room for extents")
     case HOOK_TRAP_BEYOND_ARENA: (arena, "an access behind the end of memory from staging_alloc")
     case HOOK_TRAP_PAST_ARENA:
       (arena, "an access to memory from staging_alloc that had been handed back")

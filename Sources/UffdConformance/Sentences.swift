@@ -15,5 +15,7 @@ enum Sentence {
   static let threadsLive = "Threads live between config_complete and close."
   static let filemap =
     "the provider's index of which pgoffs the backing holds, with its accounting"
+  static let discard =
+    "backing pages of these granules were really punched by a client; they read zero from now on and are not in the filemap any more."
   static let asked = "BUSY: asked again with the same ticket, after kick(ticket) or after a while;"
 }

@@ -19,6 +19,7 @@ enum hook_trap_fence {
   HOOK_TRAP_PAST_STRUCT = 3,    /* request, folio, traits, parameters after the hook returned */
   HOOK_TRAP_BEYOND_ARENA = 4,   /* behind memory from staging_alloc */
   HOOK_TRAP_PAST_ARENA = 5,     /* memory from staging_alloc that was handed back */
+  HOOK_TRAP_BEYOND_EXTENTS = 7, /* behind the room for extents */
   HOOK_TRAP_PAST_CLOSE = 6      /* host table and strings after close */
 };
 

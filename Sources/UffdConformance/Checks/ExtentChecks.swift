@@ -16,17 +16,16 @@ let extentChecks: [Check] = [
       }
     }
   },
-  Check(
-    "extents.inside-room", "nothing but the elements is written",
-    "extents has room for `capacity` elements, `stride` bytes apart"
-  ) { context in
+  Rule.insideRoom.with { context in
     try context.library.require(.extents, "extents")
     try context.withInstance { instance in
       for range in ranges(context, instance) {
-        let answer = try instance.extents(
-          range.lowerBound, UInt64(range.count), capacity: 8, stride: 64)
-        if answer.spilled {
-          throw Failure("bytes between the elements were written, with a stride of 64")
+        for capacity in [1, 8] {
+          let answer = try instance.extents(
+            range.lowerBound, UInt64(range.count), capacity: capacity, stride: 64)
+          if answer.spilled {
+            throw Failure("bytes between the elements were written, with a stride of 64")
+          }
         }
       }
     }

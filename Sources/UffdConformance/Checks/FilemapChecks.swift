@@ -12,7 +12,8 @@ let filemapChecks: [Check] = [
       for _ in 0..<48 {
         let run = model.absentRun(context.run(instance, &random, most: 8))
         if run.isEmpty { continue }
-        try model.add(run)
+        // A limit of the provider: make room.
+        do { try model.add(run) } catch is NotApplicable { try model.removeAll() }
         for pgoff in run { try model.expect(pgoff) }
       }
       try model.expectAll()
@@ -104,7 +105,7 @@ let filemapChecks: [Check] = [
   },
   Check(
     "filemap.discard", "a discarded granule is absent, and can be added again",
-    "discard: backing pages of these granules were really punched by a client; they read zero from now on."
+    Sentence.discard
   ) { context in
     try context.library.require(.discard, "discard")
     try mapping(context) { instance, random in

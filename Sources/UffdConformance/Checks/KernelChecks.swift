@@ -70,7 +70,7 @@ let kernelChecks: [Check] = [
   },
   Check(
     "kernel.discard", "what a client gives back reads zero, or its content where it is shared",
-    "discard: backing pages of these granules were really punched by a client; they read zero from now on."
+    Sentence.discard
   ) { context in
     try serving(context) { kernel in
       try kernel.map { region in

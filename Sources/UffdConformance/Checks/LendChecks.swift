@@ -72,7 +72,13 @@ let lendChecks: [Check] =
         for lend in lends { instance.put(lend) }
       }
     },
-  ] + Rule.of("lend")
+    Rule.lendDeclared.with { context in
+      try context.requireContent()
+      try context.withInstance { instance in
+        for pgoff in context.samples(instance, 24) { _ = try instance.content(pgoff) }
+      }
+    },
+  ] + Rule.of("lend", but: Rule.lendDeclared)
 
 /// An instance of a provider that lends.
 private func lending(

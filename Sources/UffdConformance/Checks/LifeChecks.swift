@@ -44,7 +44,7 @@ let lifeChecks: [Check] =
     Check(
       "life.threads", "threads live between config_complete and close", Sentence.threadsLive
     ) { context in
-      let before = ProcessState.settled(threads: 0).threads
+      let before = ProcessState.now().threads
       try context.withInstance { instance in
         if context.library.has(.alloc) { _ = try instance.content(0) }
       }
@@ -58,8 +58,8 @@ let lifeChecks: [Check] =
       "hooks leave folder, environment, locale, signal handlers and children of the process alone",
       "No exit(), fork(), chdir(), setenv(), setlocale() or signal handler after configure."
     ) { context in
-      let before = hook_trap_process_state()
-      let handlers = (1..<65).map { hook_trap_signal_handler(Int32($0)) }
+      let before = EntryReading.shared.surroundings
+      let handlers = EntryReading.shared.signalHandlers
       try context.withInstance { instance in
         if context.library.has(.alloc) { _ = try instance.content(0) }
         if context.library.has(.predicate) {
@@ -101,10 +101,17 @@ let lifeChecks: [Check] =
         }
       }
     },
-    Check(
-      "life.quiet-after-close", "nothing of the provider runs after close",
-      "ends the instance. No call is in flight and none follows; every lent folio is put back."
-    ) { context in
+    Rule.keptPointer.with { context in
+      try context.withInstance { instance in
+        for pgoff in context.samples(instance, 8) {
+          if context.library.has(.alloc) { _ = try instance.content(pgoff) }
+          if context.library.has(.extents) {
+            _ = try instance.extents(pgoff, 1, capacity: 1, stride: 24)
+          }
+        }
+      }
+    },
+    Rule.afterClose.with { context in
       for _ in 0..<3 {
         try context.withInstance { instance in
           if context.library.has(.alloc) { _ = try instance.content(0) }
@@ -113,4 +120,4 @@ let lifeChecks: [Check] =
         try Switchboard.rethrow()
       }
     },
-  ] + Rule.of("life")
+  ] + Rule.of("life", but: Rule.afterClose, Rule.keptPointer)

@@ -49,7 +49,18 @@ let lookupChecks: [Check] =
         }
       }
     },
-  ] + Rule.of("lookup")
+    Rule.accepted.with { context in
+      try looking(context) { instance in
+        try context.library.require(.filemap, "filemap_add")
+        var model = FilemapModel(instance)
+        for pgoff in Set(context.samples(instance, 24)).sorted() {
+          try model.add(pgoff..<(pgoff + 1))
+          try model.expect(pgoff)
+        }
+        try model.expectAll()
+      }
+    },
+  ] + Rule.of("lookup", but: Rule.accepted)
 
 private func looking(_ context: Context, _ body: (MockInstance) throws -> Void) throws {
   try context.library.require(.lookup, "get_folio_noalloc")

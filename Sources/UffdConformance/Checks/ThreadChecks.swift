@@ -23,19 +23,8 @@ let threadChecks: [Check] = [
     try parallel(context) { instance in
       try context.library.require(.filemap, "filemap_add")
       let window = context.windows(instance)[0]
-      try onThreads(8) { index in
-        // Neighbours belong to different threads: a word or a byte of a bitmap is shared.
-        let mine = window.filter { $0 % 8 == UInt64(index) }
-        for _ in 0..<(window.count > 256 ? 2 : 8) {
-          var model = FilemapModel(instance)
-          for pgoff in mine {
-            try model.add(pgoff..<(pgoff + 1))
-            try model.expect(pgoff)
-          }
-          try model.expectAll()
-          try model.removeAll()
-          try model.expectAll()
-        }
+      do { try keepApart(instance, window) } catch let breach as Breach {
+        throw Failure("\(breach.came), while other threads had theirs")
       }
     }
   },
@@ -115,6 +104,23 @@ private func hammer(
       if now?.firstDifference(lend.bytes) != nil || now == nil {
         throw Failure("lent memory of pgoff \(lend.pgoff) changed while other threads asked")
       }
+    }
+  }
+}
+
+/// Neighbours belong to different threads: a word or a byte of a bitmap is shared.
+private func keepApart(_ instance: MockInstance, _ window: Range<UInt64>) throws {
+  try onThreads(8) { index in
+    let mine = window.filter { $0 % 8 == UInt64(index) }
+    for _ in 0..<(window.count > 256 ? 2 : 8) {
+      var model = FilemapModel(instance)
+      for pgoff in mine {
+        try model.add(pgoff..<(pgoff + 1))
+        try model.expect(pgoff)
+      }
+      try model.expectAll()
+      try model.removeAll()
+      try model.expectAll()
     }
   }
 }

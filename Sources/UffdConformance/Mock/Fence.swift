@@ -37,11 +37,11 @@ import Glibc
 
   /// The while is over.
   func expire(_ past: hook_trap_fence) {
+    let structs = past == HOOK_TRAP_PAST_CLOSE ? past : HOOK_TRAP_PAST_STRUCT
     unsafe madvise(base, total, MADV_DONTNEED)
     unsafe mprotect(base, total, PROT_NONE)
     slots.append(
-      unsafe hook_trap_fence(
-        base, UInt64(Fence.pageSize), Int32(HOOK_TRAP_PAST_STRUCT.rawValue)))
+      unsafe hook_trap_fence(base, UInt64(Fence.pageSize), Int32(structs.rawValue)))
     slots.append(unsafe hook_trap_fence(content, UInt64(length), Int32(past.rawValue)))
     Fence.retired.keep(self)
   }

@@ -56,7 +56,7 @@ extension MockInstance {
   func extents(
     _ pgoff: UInt64, _ count: UInt64, capacity: Int, stride: Int
   ) throws -> (status: Status, list: [uffd_extent], spilled: Bool, filled: UInt64) {
-    let room = Fence(length: capacity * stride, beyond: HOOK_TRAP_PAST_STRUCT, poison: 0x5a)
+    let room = Fence(length: capacity * stride, beyond: HOOK_TRAP_BEYOND_EXTENTS, poison: 0x5a)
     // The elements end where the guard page begins.
     let size = MemoryLayout<uffd_extent>.size
     let length = (capacity * stride + 4095) / 4096 * 4096

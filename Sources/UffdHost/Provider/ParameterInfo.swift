@@ -80,7 +80,7 @@ public struct ParameterInfo: Sendable, Equatable {
 
 extension ParameterInfo {
   /// Checks a user's parameters against the declarations; throws the sentence for the first mistake.
-  static func check(
+  package static func check(
     _ given: [Parameter], against declared: [ParameterInfo], provider: String
   ) throws(HostError) {
     var seen: Set<String> = []

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Breaks: extents.cover. Extents begin before what was asked. With: size=200000 seed=4 label=x */
+#include "base.h"
+
+static uffd_status extents(uffd_instance *own, uint64_t pgoff, uint64_t count, uffd_extent *out,
+                           uint64_t capacity, uint64_t stride, uint64_t *filled) {
+  return base_extents(own, pgoff / 4 * 4, count, out, capacity, stride, filled);
+}
+TABLE(.extents = extents)
