@@ -6,7 +6,7 @@ import UffdPluginABI
 enum TraitsFlaw {
   static let rule = Check(
     "config.traits", "config_complete declares what the table allows",
-    "bytes; one of those the table declares")
+    "Bytes; one of those the table declares.")
 
   /// The first flaw, or nil.
   static func find(_ traits: uffd_traits, _ table: uffd_provider) -> Breach? {

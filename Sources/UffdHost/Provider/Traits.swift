@@ -42,28 +42,7 @@ struct Traits {
     guard unsafe raw.may_block <= 1, unsafe raw.reserved == 0, unsafe raw.hole.rawValue <= 1 else {
       throw broken("may_block, hole or reserved has a value that ABI 1 does not have")
     }
-    switch unsafe (raw.backing, kind) {
-    case (.none, .anon), (.host, .shmem), (.host, .hugetlb), (.file, .shmem), (.file, .hugetlb):
-      break
-    default:
-      throw broken(
-        unsafe "backing \(raw.backing.rawValue) does not go with \(kind.rawValue) memory")
-    }
-    if unsafe raw.backing != .none, unsafe !table.modes.contains(.minor) {
-      throw broken("it wants a backing and does not serve minor faults")
-    }
-    switch unsafe (raw.file_role, raw.backing) {
-    case (.unused, .none), (.unused, .host), (.content, .none), (.content, .host),
-      (.backing, .file):
-      break
-    default:
-      throw broken(
-        unsafe "file_role \(raw.file_role.rawValue) does not go with backing \(raw.backing.rawValue)"
-      )
-    }
-    if unsafe raw.file_role != .unused, unsafe !table.behaviours.contains(.declarative) {
-      throw broken("it declares a file without the behaviour 'declarative'")
-    }
+    if let flaw = unsafe Traits.flaw(raw, kind, table) { throw broken(flaw) }
     let isProvided = unsafe table.operations.contains(.alloc) || raw.file_role != .unused
     guard isProvided else { throw broken("it has neither alloc_folio nor a declared file") }
     guard let declared = unsafe Provider.ThreadModel(table.thread_model) else {
@@ -90,5 +69,31 @@ struct Traits {
     contentIdentifier =
       unsafe raw.content_id_high == 0 && raw.content_id_low == 0
       ? nil : (raw.content_id_high, raw.content_id_low)
+  }
+
+  /// What is wrong with how the instance wants its memory backed; nil: nothing.
+  private static func flaw(
+    _ raw: uffd_traits, _ kind: MemoryKind, _ table: uffd_provider
+  ) -> String? {
+    switch unsafe (raw.backing, kind) {
+    case (.none, .anon), (.host, .shmem), (.host, .hugetlb), (.file, .shmem), (.file, .hugetlb):
+      break
+    default:
+      return unsafe "backing \(raw.backing.rawValue) does not go with \(kind.rawValue) memory"
+    }
+    if unsafe raw.backing != .none, unsafe !table.modes.contains(.minor) {
+      return "it wants a backing and does not serve minor faults"
+    }
+    switch unsafe (raw.file_role, raw.backing) {
+    case (.unused, .none), (.unused, .host), (.content, .none), (.content, .host),
+      (.backing, .file):
+      break
+    default:
+      return unsafe "file_role \(raw.file_role.rawValue) does not go with backing \(raw.backing.rawValue)"
+    }
+    if unsafe raw.file_role != .unused, unsafe !table.behaviours.contains(.declarative) {
+      return "it declares a file without the behaviour 'declarative'"
+    }
+    return nil
   }
 }
