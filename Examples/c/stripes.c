@@ -50,6 +50,7 @@ static uffd_status alloc_folio(uffd_instance *self, const uffd_folio_request *re
                                uffd_folio *folio) {
   unsigned char *out = request->staging;
   uint64_t start = request->pgoff * request->granule, length = request->count * request->granule;
+  if (start >= self->size) return UFFD_STATUS_OUT_OF_RANGE;
   for (uint64_t i = 0; i < length; i++) {
     unsigned char byte = (request->pgoff + i / request->granule) % 251;
     int is_odd = i % request->granule / self->stripe % 2;

@@ -94,6 +94,7 @@ uffd_status config_complete(uffd_instance* instance, uffd_traits* traits) noexce
 
 uffd_status alloc_folio(uffd_instance* instance, const uffd_folio_request* request,
                         uffd_folio* folio) noexcept {
+  if (request->pgoff > (unwrap(instance)->size() - 1) / UFFD_GRANULE_4K) return UFFD_STATUS_OUT_OF_RANGE;
   auto* out = static_cast<unsigned char*>(request->staging);
   for (std::uint64_t i = 0; i < request->count; i++)
     unwrap(instance)->fill(out + i * UFFD_GRANULE_4K, request->pgoff + i);

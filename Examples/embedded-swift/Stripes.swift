@@ -78,6 +78,7 @@ private func allocFolio(
   folio: UnsafeMutablePointer<uffd_folio>
 ) -> uffd_status {
   let (stripes, request) = (unwrap(instance).pointee, request.pointee)
+  guard request.pgoff <= (stripes.size - 1) / request.granule else { return .outOfRange }
   let out = request.staging.assumingMemoryBound(to: UInt8.self)
   for page in 0..<request.count {
     for index in 0..<request.granule {

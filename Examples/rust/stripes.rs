@@ -223,6 +223,9 @@ extern "C" fn alloc_folio(
     // SAFETY: valid until the hook returns; the instance is never written to, so `&` is right on any
     // number of threads. Staging has undefined content and is ours alone, so it is cleared first.
     let (instance, request, folio) = unsafe { (&*instance, &*request, &mut *folio) };
+    if request.pgoff > (instance.size - 1) / GRANULE as u64 {
+        return OUT_OF_RANGE;
+    }
     let length = request.count as usize * GRANULE;
     let staging = unsafe {
         ptr::write_bytes(request.staging, 0, length);

@@ -48,6 +48,7 @@ final class Stripes: ProviderInstance {
     let staging = unsafe request.staging
     let granule = request.granule
     var pgoff = request.pgoff
+    guard pgoff <= (size - 1) / granule else { return .outOfRange }
     for page in 0..<request.count {
       let byte = UInt8(pgoff % 251)
       for index in 0..<granule {
