@@ -108,6 +108,7 @@ uffd_status config_complete(uffd_instance* instance, uffd_traits* traits) noexce
 
 uffd_status alloc_folio(uffd_instance* instance, const uffd_folio_request* request,
                         uffd_folio* folio) noexcept {
+  if (request->pgoff > (unwrap(instance)->size() - 1) / UFFD_GRANULE_4K) return UFFD_STATUS_OUT_OF_RANGE;
   auto* out = static_cast<unsigned char*>(request->staging);
   if (!unwrap(instance)->holds(request->pgoff, request->count)) return UFFD_STATUS_OUT_OF_RANGE;
   for (std::uint64_t i = 0; i < request->count; i++)

@@ -80,6 +80,7 @@ private func allocFolio(
   folio: UnsafeMutablePointer<uffd_folio>
 ) -> uffd_status {
   let (stripes, request) = (unwrap(instance).pointee, request.pointee)
+  guard request.pgoff <= (stripes.size - 1) / request.granule else { return .outOfRange }
   let out = request.staging.assumingMemoryBound(to: UInt8.self)
   let pages = (stripes.size - 1) / request.granule + 1
   guard request.pgoff < pages, request.count <= pages - request.pgoff else { return .outOfRange }

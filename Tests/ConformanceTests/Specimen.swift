@@ -25,16 +25,20 @@ struct Specimen: Sendable, CustomTestStringConvertible {
   private init(file: String) {
     name = String(file.dropLast(2))
     let text = Folder.text(Specimen.folder + "/" + file)
-    let line = text.split(separator: "\n").first { $0.contains("With: ") } ?? ""
-    let words = line.split(separator: " ").map(String.init)
-    let sentenceEnd = words.firstIndex { $0.hasSuffix(".") } ?? 0
+    let words = text.prefix(1000).split { $0.isWhitespace }.map(String.init)
+    // Ids end with the full stop of the first of them that has one.
     breaks =
-      words.count > 1 && words[1] == "Breaks:"
-      ? words[2...sentenceEnd].map { $0.hasSuffix(".") ? String($0.dropLast()) : $0 } : []
-    parameters = (words.firstIndex(of: "With:").map { words[($0 + 1)...] } ?? []).compactMap {
-      let parts = $0.split(separator: "=", maxSplits: 1).map(String.init)
-      return parts.count == 2 ? Parameter(parts[0], parts[1]) : nil
-    }
+      words.firstIndex(of: "Breaks:").map { start in
+        let ids = words[(start + 1)...]
+        let last = ids.firstIndex { $0.hasSuffix(".") } ?? ids.startIndex
+        return ids[...last].map { $0.hasSuffix(".") ? String($0.dropLast()) : $0 }
+      } ?? []
+    parameters =
+      (words.firstIndex(of: "With:").map { words[($0 + 1)...].prefix { $0 != "*/" } } ?? [])
+      .compactMap {
+        let parts = $0.split(separator: "=", maxSplits: 1).map(String.init)
+        return parts.count == 2 ? Parameter(parts[0], parts[1]) : nil
+      }
   }
 
   /// Compiles the specimen with nothing but the header; the path of the library.

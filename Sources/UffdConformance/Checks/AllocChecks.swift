@@ -32,21 +32,6 @@ let allocChecks: [Check] =
       }
     },
     Check(
-      "alloc.over-the-end", "no answer goes over the end of the object",
-      "at least 1; pgoff + count is inside the object"
-    ) { context in
-      try context.requireContent()
-      try context.withInstance { instance in
-        let last = instance.granules - 1
-        let answer = try instance.ask(last, instance.granule > 4096 ? 2 : 4)
-        if answer.status == .ok, answer.count > 1 {
-          throw Failure(
-            "\(answer.count) granules from pgoff \(last), the last one",
-            expected: "1 granule, or OUT_OF_RANGE")
-        }
-      }
-    },
-    Check(
       "alloc.tail", "bytes of the last granule beyond the object are zero",
       "bytes, at least 1; the tail of the last granule reads zero"
     ) { context in

@@ -29,7 +29,7 @@ let promptChecks: [Check] = [
   },
   Check(
     "prompt.never-waiting", "hooks that must not block return at once, whatever is declared",
-    "exactly once per OK answer of kind LENT, whatever became of it; fault thread or control thread; must not block"
+    "A hook that says \"must not block\" must return promptly in every provider:"
   ) { context in
     try timed(context) { instance in
       let library = context.library

@@ -63,17 +63,30 @@ let threadChecks: [Check] = [
       throw NotApplicable("the library is SERIAL: one thread calls every hook")
     }
     try context.learn(instance)
+    let isServing = Flag()
     try onThreads(3) { index in
       if index == 0 {
+        defer { isServing.lower() }
         for _ in 0..<30 { try context.withInstance { _ = try $0.content(0) } }
       } else if index == 1 || instance.model == .parallel {
-        try hammer(context, instance, seed: context.seed &+ UInt64(index), rounds: 60)
+        var round = context.seed &+ UInt64(index)
+        repeat {
+          try hammer(context, instance, seed: round, rounds: 4)
+          round &+= 3
+        } while isServing.isUp
       }
     }
     try instance.rethrow()
     instance.close()
   },
 ]
+
+private final class Flag: @unchecked Sendable {
+  private let lock = Lock()
+  private var value = true
+  var isUp: Bool { lock.held { value } }
+  func lower() { lock.held { value = false } }
+}
 
 private func parallel(_ context: Context, _ body: (MockInstance) throws -> Void) throws {
   try context.withInstance { instance in

@@ -26,6 +26,9 @@ enum TraitsFlaw {
     if unsafe kind == .hugetlb && traits.granule <= 4096 {
       return flaw("hugetlb memory with granules of 4096 bytes")
     }
+    if unsafe kind != .hugetlb && traits.granule != 4096 {
+      return flaw(unsafe "granules of \(traits.granule) bytes of memory that is not hugetlb")
+    }
     let wanted: Bool =
       switch unsafe traits.backing {
       case .none: kind == .anon
@@ -43,6 +46,9 @@ enum TraitsFlaw {
     }
     if unsafe traits.file_role != .unused && !table.behaviours.contains(.declarative) {
       return flaw("a file without DECLARATIVE")
+    }
+    if unsafe traits.thread_model == .serial && table.thread_model != .serial {
+      return flaw("thread_model SERIAL, which only a table can declare")
     }
     let (own, declared) = unsafe (traits.thread_model.rawValue, table.thread_model.rawValue)
     if own != 0 && (![1000, 2000, 3000].contains(own) || own > declared) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: filemap.limit. Where a limit is reached, a part is added. With: size=200000 limit=20 */
+/* Breaks: filemap.limit. Where a limit is reached, a part is added.
+   With: size=200000 limit=20 */
 #include "base.h"
 
 static uffd_status add(uffd_instance *own, uint64_t pgoff, uint64_t count) {

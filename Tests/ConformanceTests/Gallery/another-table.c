@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: table.constant. The entry function makes a new table each time. With: size=200000 seed=4 label=x */
+/* Breaks: table.constant. The entry function makes a new table each time.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static uffd_provider tables[64];

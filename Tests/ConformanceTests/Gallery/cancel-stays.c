@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: busy.cancel-running. After a cancel everything is cancelled. With: size=200000 seed=4 label=x */
+/* Breaks: busy.cancel-running. After a cancel everything is cancelled.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static void cancel(uffd_instance *own, uint64_t ticket) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: busy.close. The close expects that nothing is pending. With: size=100000 delay=2000 */
+/* Breaks: busy.close. The close expects that nothing is pending.
+   With: size=100000 delay=2000 */
 #include "base.h"
 
 static void end(uffd_instance *own) {

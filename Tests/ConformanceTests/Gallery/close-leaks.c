@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: leak.open-close. The close frees too little. With: size=200000 seed=4 label=x */
+/* Breaks: leak.open-close. The close frees too little.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static void end(uffd_instance *own) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: threads.open-close. While one instance is made, others answer wrongly. With: size=200000 seed=4 label=x */
+/* Breaks: threads.open-close. While one instance is made, others answer wrongly.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static _Atomic int making;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: life.repeat. Places for instances are not given back. With: size=200000 seed=4 label=x */
+/* Breaks: life.repeat. Places for instances are not given back.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static uffd_status configure(const uffd_host *host, const uffd_parameter *parameters, uint64_t count,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: extents.inside-room. The stride is not kept. With: size=200000 seed=4 label=x */
+/* Breaks: extents.inside-room. The stride is not kept.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static uffd_status extents(uffd_instance *own, uint64_t pgoff, uint64_t count, uffd_extent *out,

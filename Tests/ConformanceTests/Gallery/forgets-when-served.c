@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: kernel.discard. Granules are absent when they are looked up again. With: size=200000 seed=4 label=x */
+/* Breaks: kernel.discard. Granules are absent when they are looked up again.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static uffd_status lookup(uffd_instance *own, uint64_t pgoff, uint64_t ticket) {

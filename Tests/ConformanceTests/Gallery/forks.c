@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: life.process-state. A hook makes a process. With: size=200000 seed=4 label=x */
+/* Breaks: life.process-state. A hook makes a process.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static uffd_status complete(uffd_instance *own, uffd_traits *traits) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: filemap.other-instance. All instances have one filemap. With: size=200000 seed=4 label=x */
+/* Breaks: filemap.other-instance. All instances have one filemap.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static _Atomic uint64_t map[4096];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: lend.other-instance. Any close ends all lends. With: size=200000 seed=4 label=x */
+/* Breaks: lend.other-instance. Any close ends all lends.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static unsigned char pool[64][granule_size];

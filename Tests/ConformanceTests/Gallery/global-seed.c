@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: config.instances-apart. All instances have the settings of the last one. With: size=200000 seed=4 label=x */
+/* Breaks: config.instances-apart. All instances have the settings of the last one.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static unsigned char *content;

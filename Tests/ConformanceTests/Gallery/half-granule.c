@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: kernel.granules. One of the granules it can be configured for is never filled. With: size=8M granule=4096 */
+/* Breaks: kernel.granules. One of the granules it can be configured for is never filled.
+   With: size=8M granule=4096 */
 #include "base.h"
 
 static const uffd_parameter_info parameters_of_two[] = {
@@ -22,8 +23,9 @@ static uffd_status configure(const uffd_host *host, const uffd_parameter *parame
 static uffd_status complete(uffd_instance *own, uffd_traits *traits) {
   uffd_status status = base_complete(own, traits);
   traits->granule = (uint64_t)(uintptr_t)own->more;
+  if (traits->granule != granule_size) traits->memory_kind = UFFD_MEMORY_HUGETLB;
   return status;
 }
 TABLE(.configure = configure, .config_complete = complete, .can_userfault = NULL,
       .operations = base_operations & ~UFFD_OP_PREDICATE, .parameters = parameters_of_two, .parameter_count = 2,
-      .granules = UFFD_GRANULE_4K | UFFD_GRANULE_2M)
+      .memory_kinds = UFFD_KINDS_SHMEM | UFFD_KINDS_HUGETLB, .granules = UFFD_GRANULE_4K | UFFD_GRANULE_2M)

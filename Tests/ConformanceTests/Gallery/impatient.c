@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: busy.kick-lost. Asking early starts the answer anew. With: size=100000 delay=20000 */
+/* Breaks: busy.kick-lost. Asking early starts the answer anew.
+   With: size=100000 delay=100000 */
 #include "base.h"
 
 static uffd_status alloc(uffd_instance *own, const uffd_folio_request *request, uffd_folio *folio) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: filemap.accounting. What is removed stays accounted. With: size=200000 limit=20 */
+/* Breaks: filemap.accounting. What is removed stays accounted.
+   With: size=200000 limit=20 */
 #include "base.h"
 
 static void take(uffd_instance *own, uint64_t pgoff, uint64_t count) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: life.after-close. The host's table is read after close. With: size=200000 seed=4 label=x */
+/* Breaks: life.after-close. The host's table is read after close.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static const uffd_host *services;

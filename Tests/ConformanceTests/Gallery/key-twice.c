@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: config.repeated-key. A repeated key ends the process. With: size=200000 seed=4 label=x */
+/* Breaks: config.repeated-key. A repeated key ends the process.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static uffd_status configure(const uffd_host *host, const uffd_parameter *parameters, uint64_t count,

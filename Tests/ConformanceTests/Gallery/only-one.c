@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: life.many. One instance at a time. With: size=200000 seed=4 label=x */
+/* Breaks: life.many. One instance at a time.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static _Atomic int open_now;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: busy.reserves-nothing. Questions that are given up keep their places. With: size=100000 delay=2000 */
+/* Breaks: busy.reserves-nothing. Questions that are given up keep their places.
+   With: size=100000 delay=2000 */
 #include "base.h"
 
 static uffd_status alloc(uffd_instance *own, const uffd_folio_request *request, uffd_folio *folio) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: leak.serving. Lends that were put back are freed at the end only. With: size=200000 seed=4 label=x */
+/* Breaks: leak.serving. Lends that were put back are freed at the end only.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static void put(uffd_instance *own, const uffd_folio *folio, uint64_t pgoff) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: kernel.minor. The filemap refuses what the object has. With: size=200000 seed=4 label=x */
+/* Breaks: kernel.minor. The filemap refuses what the object has.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static uffd_status add(uffd_instance *own, uint64_t pgoff, uint64_t count) {

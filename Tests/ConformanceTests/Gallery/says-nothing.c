@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: config.says-why. A refusal without a word. With: size=200000 seed=4 label=x */
+/* Breaks: config.says-why. A refusal without a word.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
-static void nothing(uint64_t instance, const char *text, uint64_t length) { (void)instance, (void)text, (void)length; }
+static void nothing(uint64_t instance, const char *text, uint64_t length) {
+  (void)instance, (void)text, (void)length;
+}
 
 static uffd_status configure(const uffd_host *host, const uffd_parameter *parameters, uint64_t count,
                              uffd_instance **instance) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: config.odd-values. A value is copied into a room that is too small. With: size=200000 seed=4 label=x */
+/* Breaks: config.odd-values. A value is copied into a room that is too small.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static char room[64];

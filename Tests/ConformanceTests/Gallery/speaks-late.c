@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: life.after-close. A service is called after close. With: size=200000 seed=4 label=x */
+/* Breaks: life.after-close. A service is called after close.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static uffd_host services;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: life.threads. A thread outlives its instance. With: size=200000 seed=4 label=x */
+/* Breaks: life.threads. A thread outlives its instance.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static void *sleeper(void *argument) {

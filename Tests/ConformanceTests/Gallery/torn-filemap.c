@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: threads.filemap. Bits of the filemap are set without care. With: size=200000 seed=4 label=x */
+/* Breaks: threads.filemap. Bits of the filemap are set without care.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static uffd_status add(uffd_instance *own, uint64_t pgoff, uint64_t count) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: table.status. An answer that is no status. With: size=200000 seed=4 label=x */
+/* Breaks: table.status. An answer that is no status.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static uffd_status alloc(uffd_instance *own, const uffd_folio_request *request, uffd_folio *folio) {

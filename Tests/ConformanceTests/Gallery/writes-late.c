@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: alloc.late-staging. A thread fills staging after the answer. With: size=200000 seed=4 label=x */
+/* Breaks: alloc.late-staging. A thread fills staging after the answer.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static void *late(void *argument) {

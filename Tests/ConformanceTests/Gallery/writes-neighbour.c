@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Breaks: writeback.alone. A write goes to the last granule too. With: size=200000 seed=4 label=x */
+/* Breaks: writeback.alone. A write goes to the last granule too.
+   With: size=200000 seed=4 label=x */
 #include "base.h"
 
 static uffd_status store(uffd_instance *own, uint64_t pgoff, uint64_t count, const void *bytes,
