@@ -27,5 +27,6 @@ static uffd_status complete(uffd_instance *own, uffd_traits *traits) {
   return status;
 }
 TABLE(.configure = configure, .config_complete = complete, .can_userfault = NULL,
-      .operations = base_operations & ~UFFD_OP_PREDICATE, .parameters = parameters_of_two, .parameter_count = 2,
+      .operations = base_operations & ~UFFD_OP_PREDICATE,
+       .parameters = parameters_of_two, .parameter_count = 2,
       .memory_kinds = UFFD_KINDS_SHMEM | UFFD_KINDS_HUGETLB, .granules = UFFD_GRANULE_4K | UFFD_GRANULE_2M)

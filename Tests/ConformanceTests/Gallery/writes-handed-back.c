@@ -6,7 +6,8 @@
 static uffd_status alloc(uffd_instance *own, const uffd_folio_request *request, uffd_folio *folio) {
   if (own->more) *(volatile char *)own->more = 1;
   uffd_status status = base_alloc(own, request, folio);
-  if (status == UFFD_STATUS_OK && folio->kind == UFFD_FOLIO_STAGED) own->more = (void *)(uintptr_t)folio->memory;
+  if (status == UFFD_STATUS_OK
+      && folio->kind == UFFD_FOLIO_STAGED) own->more = (void *)(uintptr_t)folio->memory;
   return status;
 }
 TABLE(.alloc_folio = alloc)
