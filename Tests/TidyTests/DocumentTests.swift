@@ -102,6 +102,9 @@ struct DocumentTests {
         "\"\(Shell.products)/uffdhost\" --provider ./striped.so pages=256 --verify stripes",
         in: folder)
       #expect(served.status == 0 && served.output.contains("all 1 MiB equal"), "\(served.output)")
+      let checked = Shell.run(
+        "\"\(Shell.products)/uffdhost\" check ./striped.so pages=256", in: folder)
+      #expect(checked.status == 0, "\(checked.output)")
     }
   }
 

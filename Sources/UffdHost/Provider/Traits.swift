@@ -14,10 +14,7 @@ struct Traits {
   let contentIdentifier: (high: UInt64, low: UInt64)?
 
   init(_ raw: uffd_traits, _ provider: Provider) throws(HostError) {
-    func broken(_ text: String) -> HostError {
-      HostError(
-        .refused, "the provider '\(provider.name)' broke the contract in config_complete: \(text)")
-    }
+    func broken(_ text: String) -> HostError { Traits.broken(provider, text) }
     let table = unsafe provider.table.raw
     guard unsafe raw.object_size > 0 else { throw broken("object_size is 0") }
     guard unsafe raw.granule.nonzeroBitCount == 1, unsafe table.granules & raw.granule != 0 else {
@@ -42,9 +39,7 @@ struct Traits {
     guard unsafe raw.may_block <= 1, unsafe raw.reserved == 0, unsafe raw.hole.rawValue <= 1 else {
       throw broken("may_block, hole or reserved has a value that ABI 1 does not have")
     }
-    if let flaw = unsafe Traits.flaw(raw, kind, table) { throw broken(flaw) }
-    let isProvided = unsafe table.operations.contains(.alloc) || raw.file_role != .unused
-    guard isProvided else { throw broken("it has neither alloc_folio nor a declared file") }
+    unsafe try Traits.checkBacking(raw, kind, provider)
     guard let declared = unsafe Provider.ThreadModel(table.thread_model) else {
       throw broken("its thread model is unknown")
     }
@@ -71,29 +66,40 @@ struct Traits {
       ? nil : (raw.content_id_high, raw.content_id_low)
   }
 
-  /// What is wrong with how the instance wants its memory backed; nil: nothing.
-  private static func flaw(
-    _ raw: uffd_traits, _ kind: MemoryKind, _ table: uffd_provider
-  ) -> String? {
+  /// Whether backing, file and hooks go together.
+  private static func checkBacking(
+    _ raw: uffd_traits, _ kind: MemoryKind, _ provider: Provider
+  ) throws(HostError) {
+    func broken(_ text: String) -> HostError { Traits.broken(provider, text) }
+    let table = unsafe provider.table.raw
     switch unsafe (raw.backing, kind) {
     case (.none, .anon), (.host, .shmem), (.host, .hugetlb), (.file, .shmem), (.file, .hugetlb):
       break
     default:
-      return unsafe "backing \(raw.backing.rawValue) does not go with \(kind.rawValue) memory"
+      throw broken(
+        unsafe "backing \(raw.backing.rawValue) does not go with \(kind.rawValue) memory")
     }
     if unsafe raw.backing != .none, unsafe !table.modes.contains(.minor) {
-      return "it wants a backing and does not serve minor faults"
+      throw broken("it wants a backing and does not serve minor faults")
     }
     switch unsafe (raw.file_role, raw.backing) {
     case (.unused, .none), (.unused, .host), (.content, .none), (.content, .host),
       (.backing, .file):
       break
     default:
-      return unsafe "file_role \(raw.file_role.rawValue) does not go with backing \(raw.backing.rawValue)"
+      throw broken(
+        unsafe "file_role \(raw.file_role.rawValue) does not go with backing \(raw.backing.rawValue)"
+      )
     }
     if unsafe raw.file_role != .unused, unsafe !table.behaviours.contains(.declarative) {
-      return "it declares a file without the behaviour 'declarative'"
+      throw broken("it declares a file without the behaviour 'declarative'")
     }
-    return nil
+    let isProvided = unsafe table.operations.contains(.alloc) || raw.file_role != .unused
+    guard isProvided else { throw broken("it has neither alloc_folio nor a declared file") }
+  }
+
+  private static func broken(_ provider: Provider, _ text: String) -> HostError {
+    HostError(
+      .refused, "the provider '\(provider.name)' broke the contract in config_complete: \(text)")
   }
 }
