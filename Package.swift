@@ -122,6 +122,12 @@ let package = Package(
       name: "UffdProviderKitTests",
       dependencies: ["UffdProviderKit", "UffdPattern", "UffdPluginABI", "CLinux"],
       swiftSettings: strict),
+    // The example on libnbd against a real nbdkit.
+    .testTarget(
+      name: "NBDTests", dependencies: ["TestSupport", "uffdhost"], swiftSettings: strict),
+    // scripts/install and its tree; the manual pages against the program.
+    .testTarget(
+      name: "InstallTests", dependencies: ["TestSupport", "uffdhost"], swiftSettings: strict),
     // The rules of the house: who may import whom, what the documents promise.
     .testTarget(name: "TidyTests", swiftSettings: strict),
   ],

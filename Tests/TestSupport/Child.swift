@@ -142,7 +142,11 @@ public struct Child: Sendable {
   }
 }
 
-public struct SpawnFailure: Error { public let text: String }
+/// Something that a test needs could not be done.
+public struct SpawnFailure: Error {
+  public let text: String
+  public init(text: String) { self.text = text }
+}
 
 /// Lets few programs run at one time: many would only slow each other down, past the limits of tests.
 actor Gate {
