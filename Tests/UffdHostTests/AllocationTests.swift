@@ -14,10 +14,11 @@ struct AllocationTests {
   /// Calls of the allocator in a whole run of `uffdhost` over `pages` pages.
   private static func allocations(_ provider: String, _ content: String, pages: Int) throws -> Int {
     let counter = try Compiler.library("malloc_counter", variant: "preload", flags: "")
-    let file = "/tmp/uffdhost-test-mallocs-\(getpid())"
+    // The cases run side by side.
+    let file = "/tmp/uffdhost-test-mallocs-\(getpid())-\(UInt64.random(in: 0 ... .max))"
     defer { unsafe unlink(file) }
     let result = Compiler.run(
-      "MALLOC_COUNT_FILE='\(file)' LD_PRELOAD='\(counter)' timeout 100 "
+      "timeout 100 env MALLOC_COUNT_FILE='\(file)' LD_PRELOAD='\(counter)' "
         + "'\(Compiler.products)/uffdhost' --provider \(provider) --size \(pages * 4096) --json "
         + "--threads 1 --access sequential \(content) >/dev/null 2>&1")
     guard result == 0 else { throw Trouble("uffdhost ended with \(result >> 8)") }
@@ -50,6 +51,6 @@ struct AllocationTests {
     let once = try Self.allocations(provider, content, pages: 20_000)
     let twice = try Self.allocations(provider, content, pages: 40_000)
     #expect(twice - once < 200, "\(once) for 20,000 faults, \(twice) for 40,000")
-    #expect(once > 0)
+    #expect(once > 500, "\(once): somebody else was counted")
   }
 }

@@ -82,7 +82,7 @@ struct WaitingTests {
   func deadline(_ table: TestTable, _ kind: String) async {
     if !Machine.hasPoison { return }
     await #expect(processExitsWith: .success) { [table, kind] in
-      let scene = try Scene(table, .with { $0.faultDeadlineNanoseconds = 200_000_000 })
+      let scene = try Scene(table, .with { $0.faultDeadlineNanoseconds = 500_000_000 })
       GuardedAccess.install()
       scene.state[\.answer] = UInt64(TEST_ANSWER_LENT.rawValue)
       let instance = try scene.open(MemoryKind(rawValue: kind)!, granules: 64, ("lend", "1"))
@@ -91,7 +91,7 @@ struct WaitingTests {
       let started = monotonicNanoseconds()
       #expect(region.signal(5) == SIGBUS)
       let elapsed = monotonicNanoseconds() - started
-      #expect((200_000_000..<1_500_000_000).contains(elapsed), "\(elapsed) ns")
+      #expect((500_000_000..<5_000_000_000).contains(elapsed), "\(elapsed) ns")
       #expect(scene.state[\.cancels] == 1)
       #expect(region.signal(5) == SIGBUS)
       #expect(region.poisonedBytes == 4096)
@@ -105,11 +105,12 @@ struct WaitingTests {
       }
       region.detach()
       _ = try instance.settledStatistics()
-      #expect(scene.host.statistics.givenUp == 1)
-      #expect(scene.host.statistics.installed.poisoned == 4096)
+      let end = scene.host.statistics
+      #expect(end.givenUp == 1 && end.installed.poisoned == 4096, "\(end)")
       try instance.close()
       #expect(scene.state[\.lends] == scene.state[\.puts] && scene.state[\.bad_puts] == 0)
-      #expect(scene.state[\.adds] - scene.state[\.removes] == (kind == "shmem" ? 2 : 0))
+      let balance = scene.state[\.adds] - scene.state[\.removes]
+      #expect(balance == (kind == "shmem" ? 2 : 0), "\(balance) granules are accounted")
       #expect(scene.state[\.bad_adds] == 0 && scene.state[\.bad_removes] == 0)
     }
   }
