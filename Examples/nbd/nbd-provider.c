@@ -50,12 +50,13 @@ struct waiter {
 struct uffd_instance {
   const uffd_host *host;
   const char *uri;
-  bool shmem, closing, gone;
+  bool closing, gone;
+  uffd_memory_kind memory;
   uint64_t size, granule, retry, connections, running;
   uint64_t exported, readable, window, most; /* most: the longest read that the server takes */
   uint64_t granules, windows, slot_count, hand, queued, waiting;
   uint64_t failing; /* since when nothing but failures came; 0: the last read was good */
-  unsigned char *zero, *filemap, *memory; /* zero, filemap: a bit per granule */
+  unsigned char *zero, *filemap, *cache; /* zero, filemap: a bit per granule */
   uint32_t *index;                        /* window -> its slot's number + 1 */
   struct slot *slots;
   struct waiter waiters[WAITERS]; /* who does not fit is asked again by the host's timer */
@@ -148,6 +149,13 @@ static bool go_on(uffd_instance *p, struct nbd_handle *nbd, uint64_t limit) {
   return !is_closing && now_ms() <= limit;
 }
 
+/* Says goodbye if there is somebody who listens. From here on nobody writes to what was not answered. */
+static void hang_up(struct connection *c) {
+  if (c->nbd && nbd_aio_is_ready(c->nbd)) nbd_aio_disconnect(c->nbd, 0);
+  nbd_close(c->nbd);
+  c->nbd = NULL;
+}
+
 static struct nbd_handle *dial(uffd_instance *p) {
   uint64_t limit = now_ms() + p->retry / 2;
   struct nbd_handle *nbd = nbd_create();
@@ -200,16 +208,14 @@ static void connect_again(uffd_instance *p, struct connection *c) {
   static const char lost[] = "a connection is lost; dialing again";
   if (c->nbd && is_dead(c->nbd)) {
     p->host->log(p->host->instance, UFFD_LOG_WARNING, lost, sizeof lost - 1);
-    nbd_close(c->nbd);
-    c->nbd = NULL;
+    hang_up(c);
   }
   if (c->nbd || (c->nbd = dial(p)) == NULL || nbd_get_size(c->nbd) == (int64_t)p->exported) return;
   note(p, "the export has another size than before, so it is other content");
   pthread_mutex_lock(&p->lock);
   p->gone = true;
   pthread_mutex_unlock(&p->lock);
-  nbd_close(c->nbd);
-  c->nbd = NULL;
+  hang_up(c);
 }
 
 /* Asks for a window, in as few pieces as the server allows. */
@@ -239,8 +245,7 @@ static void read_windows(struct connection *c, struct slot **batch, int count) {
       batch[i--] = batch[--count];
     }
     if (count == 0 || go_on(p, c->nbd, limit)) continue;
-    nbd_close(c->nbd); /* from here on nobody writes to what was not answered */
-    c->nbd = NULL;
+    hang_up(c);
     for (int i = 0; i < count; i++) {
       batch[i]->failed = true;
       batch[i]->pieces = 0;
@@ -280,14 +285,13 @@ static void *run(void *connection) {
 
 /* --- Configuration ------------------------------------------------------------------------------ */
 
-enum { URI, SIZE, GRANULE, MEMORY, NUMBER, RETRY, KEYS };
+enum { URI, SIZE, MEMORY, NUMBER, RETRY, KEYS };
 #define KEY(k, name, value, text) [k] = {.key = name, .default_value = value, .help = text, .kind
 static const uffd_parameter_info parameters[KEYS] = {
     KEY(URI, "uri", NULL, "the export: nbd://HOST/NAME, nbd+unix:///?socket=PATH ...") =
         UFFD_PARAMETER_STRING, .flags = UFFD_PARAMETER_REQUIRED},
     KEY(SIZE, "size", "all of it", "bytes of the export to use") = UFFD_PARAMETER_SIZE},
-    KEY(GRANULE, "granule", "4K", "unit of serving: 4K or 2M") = UFFD_PARAMETER_SIZE},
-    KEY(MEMORY, "memory", "anon", "anon, or shmem: a backing that regions share") =
+    KEY(MEMORY, "memory", "anon", "anon; or shmem, or hugetlb (2M): a backing that regions share") =
         UFFD_PARAMETER_STRING},
     KEY(NUMBER, "connections", "4", "1 to 16, where the server allows several") =
         UFFD_PARAMETER_NUMBER},
@@ -305,18 +309,23 @@ static uint64_t number(const char *text) {
   return (*end && !unit) || value > UINT64_MAX >> shift ? 0 : value << shift;
 }
 
+static uffd_memory_kind memory_kind(const char *name) {
+  return strcmp(name, "anon") == 0      ? UFFD_MEMORY_ANON
+         : strcmp(name, "shmem") == 0   ? UFFD_MEMORY_SHMEM
+         : strcmp(name, "hugetlb") == 0 ? UFFD_MEMORY_HUGETLB
+                                        : 0;
+}
+
 static uffd_status configure(const uffd_host *host, const uffd_parameter *given, uint64_t count,
                              uffd_instance **out) {
-  const char *values[KEYS] = {NULL, NULL, "4K", "anon", "4", "8"};
+  const char *values[KEYS] = {NULL, NULL, "anon", "4", "8"};
   uint64_t seen = 0, k;
   for (uint64_t i = 0; i < count; i++) {
     for (k = 0; k < KEYS && strcmp(parameters[k].key, given[i].key) != 0; k++) continue;
     if (k == KEYS) return refuse(host, UFFD_STATUS_ABSENT, "there is no key '%s'", given[i].key);
     values[k] = given[i].value;
     bool is_text = k == URI || k == MEMORY, is_bad = !is_text && number(values[k]) == 0;
-    if (k == MEMORY) is_bad = strcmp(values[k], "anon") && strcmp(values[k], "shmem");
-    if (k == GRANULE)
-      is_bad = number(values[k]) != UFFD_GRANULE_4K && number(values[k]) != UFFD_GRANULE_2M;
+    if (k == MEMORY) is_bad = memory_kind(values[k]) == 0;
     if (k == NUMBER) is_bad = is_bad || number(values[k]) > CONNECTIONS;
     if (k == RETRY) is_bad = is_bad || number(values[k]) > 86400;
     if (is_bad || seen >> k & 1)
@@ -327,9 +336,10 @@ static uffd_status configure(const uffd_host *host, const uffd_parameter *given,
   if (!values[URI]) return refuse(host, UFFD_STATUS_OUT_OF_RANGE, "uri= is missing");
   uffd_instance *p = calloc(1, sizeof *p);
   if (p == NULL) return UFFD_STATUS_NO_MEMORY;
-  *p = (uffd_instance){.host = host, .uri = values[URI], .granule = number(values[GRANULE]),
+  uffd_memory_kind memory = memory_kind(values[MEMORY]);
+  *p = (uffd_instance){.host = host, .uri = values[URI], .memory = memory,
                        .size = values[SIZE] ? number(values[SIZE]) : 0,
-                       .shmem = strcmp(values[MEMORY], "shmem") == 0,
+                       .granule = memory == UFFD_MEMORY_HUGETLB ? UFFD_GRANULE_2M : UFFD_GRANULE_4K,
                        .connections = number(values[NUMBER]), .retry = number(values[RETRY]) * 1000};
   pthread_mutex_init(&p->lock, NULL);
   pthread_cond_init(&p->news, NULL);
@@ -366,16 +376,16 @@ static void survey_zeroes(uffd_instance *p, struct nbd_handle *nbd) {
 
 static uffd_status start(uffd_instance *p) {
   p->slot_count = MAX(CACHE / p->window, 16);
-  p->memory = mmap(NULL, p->slot_count * p->window, PROT_READ | PROT_WRITE,
+  p->cache = mmap(NULL, p->slot_count * p->window, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (p->memory == MAP_FAILED) p->memory = NULL;
+  if (p->cache == MAP_FAILED) p->cache = NULL;
   p->slots = calloc(p->slot_count, sizeof *p->slots);
   p->index = calloc(p->windows, sizeof *p->index);
   p->filemap = calloc(p->granules / 8 + 1, 1);
   p->zero = calloc(p->granules / 8 + 1, 1);
-  if (!p->memory || !p->slots || !p->index || !p->zero || !p->filemap)
+  if (!p->cache || !p->slots || !p->index || !p->zero || !p->filemap)
     return refuse(p->host, UFFD_STATUS_NO_MEMORY, "there is no memory for the cache of %s", p->uri);
-  for (uint64_t i = 0; i < p->slot_count; i++) p->slots[i].bytes = p->memory + i * p->window;
+  for (uint64_t i = 0; i < p->slot_count; i++) p->slots[i].bytes = p->cache + i * p->window;
   survey_zeroes(p, p->connection[0].nbd);
   sigset_t all, before; /* signals are for the threads of the host */
   sigfillset(&all);
@@ -410,8 +420,8 @@ static uffd_status config_complete(uffd_instance *p, uffd_traits *traits) {
   p->windows = (p->size - 1) / p->window + 1;
   traits->object_size = p->size;
   traits->granule = p->granule;
-  traits->memory_kind = p->shmem ? UFFD_MEMORY_SHMEM : UFFD_MEMORY_ANON;
-  traits->backing = p->shmem ? UFFD_BACKING_HOST : UFFD_BACKING_NONE;
+  traits->memory_kind = p->memory;
+  traits->backing = p->memory == UFFD_MEMORY_ANON ? UFFD_BACKING_NONE : UFFD_BACKING_HOST;
   return start(p);
 }
 
@@ -421,8 +431,8 @@ static void close_instance(uffd_instance *p) {
   pthread_cond_broadcast(&p->news);
   pthread_mutex_unlock(&p->lock);
   for (uint64_t i = 0; i < p->running; i++) pthread_join(p->connection[i].thread, NULL);
-  for (uint64_t i = 0; i < CONNECTIONS; i++) nbd_close(p->connection[i].nbd);
-  if (p->memory) munmap(p->memory, p->slot_count * p->window);
+  for (uint64_t i = 0; i < CONNECTIONS; i++) hang_up(&p->connection[i]);
+  if (p->cache) munmap(p->cache, p->slot_count * p->window);
   free(p->slots), free(p->index), free(p->filemap), free(p->zero);
   pthread_mutex_destroy(&p->lock);
   pthread_cond_destroy(&p->news);
@@ -433,12 +443,12 @@ static void close_instance(uffd_instance *p) {
 
 static uint32_t can_userfault(uffd_instance *p, const uffd_region_query *query,
                               const char **reason) {
-  bool is_ours = !(query->flags & UFFD_REGION_FOREIGN), is_shmem = is_ours && p->shmem;
-  *reason = query->granule != p->granule ? "its granule is not the one that granule= names"
-            : is_ours && query->memory_kind != (p->shmem ? UFFD_MEMORY_SHMEM : UFFD_MEMORY_ANON)
-                ? "its memory is not of the kind that memory= names"
-            : query->modes & UFFD_MODE_MINOR && !is_shmem ? "only memory=shmem has minor faults"
-                                                          : NULL;
+  bool is_ours = !(query->flags & UFFD_REGION_FOREIGN);
+  bool is_shared = is_ours && p->memory != UFFD_MEMORY_ANON;
+  *reason = query->granule != p->granule ? "its granule is not that of memory="
+            : is_ours && query->memory_kind != p->memory ? "its memory is not of the kind of memory="
+            : query->modes & UFFD_MODE_MINOR && !is_shared ? "anon memory has no minor faults"
+                                                           : NULL;
   return *reason == NULL;
 }
 
@@ -547,7 +557,7 @@ static const uffd_provider table = {
     .operations = UFFD_OP_ALLOC | UFFD_OP_LEND | UFFD_OP_LOOKUP | UFFD_OP_FILEMAP |
                   UFFD_OP_DISCARD | UFFD_OP_EXTENTS | UFFD_OP_CANCEL | UFFD_OP_PREDICATE,
     .modes = UFFD_MODE_MISSING | UFFD_MODE_MINOR,
-    .memory_kinds = UFFD_KINDS_ANON | UFFD_KINDS_SHMEM,
+    .memory_kinds = UFFD_KINDS_ANON | UFFD_KINDS_SHMEM | UFFD_KINDS_HUGETLB,
     .granules = UFFD_GRANULE_4K | UFFD_GRANULE_2M,
     .name = "nbd", .version = "1.0", .summary = "an export of an NBD server, read when it is touched",
     .parameters = parameters, .parameter_count = KEYS, .parameter_stride = sizeof parameters[0],

@@ -75,7 +75,7 @@ extension NBDTests {
     @Test(arguments: [
       ([], "uri"), (["uri=nbd+unix:///?socket=/nowhere"], "No such file or directory"),
       (["uri=ftp://x"], "cannot be had"), (["connections=17"], "1 to 16"),
-      (["connections=0"], "1 to 16"), (["granule=8K"], "4K or 2M"), (["memory=huge"], "shmem"),
+      (["connections=0"], "1 to 16"), (["granule=8K"], "granule"), (["memory=huge"], "shmem"),
       (["size=1G"], "268435456 bytes in whole blocks"), (["retry=99999"], "seconds"),
       (["colour=red"], "colour"),
     ])

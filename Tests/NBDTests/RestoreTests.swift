@@ -49,8 +49,7 @@ extension NBDTests {
     @Test(arguments: [
       (["--access", "sequential"], "1"), (["--access", "sequential"], "8"),
       (["--access", "random"], "1"), (["--access", "random"], "8"),
-      (["memory=shmem", "--mode", "both", "--regions", "2"], "2"), (["granule=2M"], "2"),
-      (["memory=shmem", "granule=2M"], "1"), (["connections=1"], "4"),
+      (["memory=shmem", "--mode", "both", "--regions", "2"], "2"), (["connections=1"], "4"),
     ])
     func `every byte arrives, whoever asks and however`(
       arguments: [String], threads: String
@@ -61,6 +60,15 @@ extension NBDTests {
         let regions: UInt64 = arguments.contains("--regions") ? 2 : 1
         try expectRestored(
           try await NBDExample.run(server, all), regions * 96 * NBDExample.megabyte)
+      }
+    }
+
+    @Test(.enabled(if: Checkout.freeHugePages >= 16, "the pool has no 16 free huge pages"))
+    func `huge pages are filled one by one`() async throws {
+      let (server, image) = (server, try await NBDExample.image)
+      let arguments = ["memory=hugetlb", "size=30M", "--verify", image, "--threads", "2"]
+      try await server.run(["file", image]) { _ in
+        try expectRestored(try await NBDExample.run(server, arguments), 30 * NBDExample.megabyte)
       }
     }
 
