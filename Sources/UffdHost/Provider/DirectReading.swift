@@ -43,7 +43,8 @@ import UffdPluginABI
     while done < count {
       var folio = unsafe emptyFolio()
       var request = unsafe folioRequest(
-        pgoff: first + done, count: 1, granule: granule, access: 0, ticket: ticket, staging: staging,
+        pgoff: first + done, count: 1, granule: granule, access: 0, ticket: ticket,
+        staging: staging,
         stagingLength: granule)
       let status = unsafe alloc(instance.pointee.contentHandle, &request, &folio)
       if status == .busy, monotonicNanoseconds() < limit {
