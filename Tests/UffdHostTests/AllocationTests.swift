@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steady state allocates nothing: the built command, under a counting allocator, with twice the faults.
+// A debug build allocates for key paths that an optimised one computes at compile time.
 
 import Glibc
 import Testing
 
 @testable import UffdHost
 
+private var isOptimised: Bool {
+  #if DEBUG
+    false
+  #else
+    true
+  #endif
+}
+
 @Suite(
   "Allocations", .serialized,
+  .enabled(if: isOptimised, "only a release build shows what a release build does"),
   .enabled(if: Machine.hasUserfaultfd, "no userfaultfd can be opened"),
   .enabled(if: Compiler.isThere, "there is no cc to compile the counting allocator"))
 struct AllocationTests {
@@ -51,6 +61,6 @@ struct AllocationTests {
     let once = try Self.allocations(provider, content, pages: 20_000)
     let twice = try Self.allocations(provider, content, pages: 40_000)
     #expect(twice - once < 200, "\(once) for 20,000 faults, \(twice) for 40,000")
-    #expect(once > 500, "\(once): somebody else was counted")
+    #expect(once > 200, "\(once): somebody else was counted")
   }
 }
