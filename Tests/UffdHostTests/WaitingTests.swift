@@ -79,8 +79,8 @@ struct WaitingTests {
   @Test(
     "past the deadline the page is poisoned, and the late answer is undone",
     arguments: [TestTable.blocking, .perInstance], ["anon", "shmem"])
-  func deadline(_ table: TestTable, _ kind: String) async {
-    if !Machine.hasPoison { return }
+  func deadline(_ table: TestTable, _ kind: String) async throws {
+    try Machine.needPoison()
     await #expect(processExitsWith: .success) { [table, kind] in
       let scene = try Scene(table, .with { $0.faultDeadlineNanoseconds = 500_000_000 })
       GuardedAccess.install()
@@ -116,8 +116,8 @@ struct WaitingTests {
   }
 
   @Test("a late answer for fewer granules than were asked takes back exactly those")
-  func lateAndShort() async {
-    if !Machine.hasPoison { return }
+  func lateAndShort() async throws {
+    try Machine.needPoison()
     await #expect(processExitsWith: .success) {
       let scene = try Scene(.perInstance, .with { $0.faultDeadlineNanoseconds = 100_000_000 })
       let instance = try scene.open(.shmem, granules: 64)
@@ -160,8 +160,8 @@ struct WaitingTests {
   }
 
   @Test("failures: those that may pass are tried again, those that cannot are not")
-  func failures() async {
-    if !Machine.hasPoison { return }
+  func failures() async throws {
+    try Machine.needPoison()
     await #expect(processExitsWith: .success) {
       let scene = try Scene()
       GuardedAccess.install()
@@ -189,8 +189,8 @@ struct WaitingTests {
 
   @Test(
     "an unknown status and a wild pointer: the provider's regions fail closed, the process lives")
-  func broken() async {
-    if !Machine.hasPoison { return }
+  func broken() async throws {
+    try Machine.needPoison()
     await #expect(processExitsWith: .success) {
       let scene = try Scene()
       GuardedAccess.install()
@@ -238,8 +238,8 @@ struct WaitingTests {
   }
 
   @Test("a refused filemap_add is tried again after a pause, also while other pages are published")
-  func pausesHold() async {
-    if !Machine.hasPoison { return }
+  func pausesHold() async throws {
+    try Machine.needPoison()
     await #expect(processExitsWith: .success) {
       let scene = try Scene()
       GuardedAccess.install()

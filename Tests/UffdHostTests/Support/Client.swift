@@ -5,6 +5,7 @@
 import CLinux
 import FaultInjection
 import Glibc
+import Testing
 import UffdPluginABI
 
 @testable import UffdHost
@@ -135,7 +136,14 @@ enum Machine {
     }
     return number("free_hugepages") - number("resv_hugepages")
   }
-  static let hasHugePages = freeHugePages >= 24
+
+  /// Skip a test, or one case of it, in words.
+  static func needHugePages() throws {
+    if freeHugePages < 24 { try Test.cancel("fewer than 24 huge pages of 2 MiB are free") }
+  }
+  static func needPoison() throws {
+    if !hasPoison { try Test.cancel("this kernel cannot poison a page (Linux 6.6)") }
+  }
 }
 
 // So that an exit test can capture them.
