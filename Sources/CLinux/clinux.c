@@ -3,9 +3,7 @@
 #include "clinux.h"
 
 #include <linux/falloc.h>
-#include <sched.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -102,19 +100,10 @@ int32_t clinux_memfd_create(const char *name, uint32_t flags) {
 
 int32_t clinux_add_seals(int fd, int seals) { return fcntl(fd, F_ADD_SEALS, seals) ? -errno : 0; }
 
-int32_t clinux_gettid(void) { return (int32_t)syscall(SYS_gettid); }
-
 void clinux_set_thread_name(const char *name) {
   char kept[16] = {0};
   strncpy(kept, name, sizeof kept - 1);
   pthread_setname_np(pthread_self(), kept);
-}
-
-int32_t clinux_pin_to_cpu(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  return sched_setaffinity(0, sizeof set, &set) ? -errno : 0;
 }
 
 int32_t clinux_eventfd(void) {
@@ -166,11 +155,6 @@ int64_t clinux_filesystem_type(int fd) {
 int64_t clinux_filesystem_block_size(int fd) {
   struct statfs info;
   return fstatfs(fd, &info) ? -errno : (int64_t)info.f_bsize;
-}
-
-int32_t clinux_prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint64_t d) {
-  int result = prctl(option, a, b, c, d);
-  return result < 0 ? -errno : result;
 }
 
 const char *clinux_errno_name(int value) { return strerrorname_np(value); }

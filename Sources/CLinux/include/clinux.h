@@ -4,7 +4,7 @@
  * variadic calls, atomic words in raw memory. No policy, no state. Every function that can fail
  * returns a negative errno, so that nobody reads `errno` after another call has changed it.
  *
- * The installed <linux/userfaultfd.h> may be as old as 6.1. uffd_uapi.h supplies what it lacks.
+ * The installed <linux/userfaultfd.h> may be as old as 6.1. clinux_uapi.h supplies what it lacks.
  */
 #ifndef CLINUX_H
 #define CLINUX_H
@@ -61,11 +61,8 @@ int32_t clinux_uffd_unregister(int fd, uint64_t start, uint64_t length);
 
 int32_t clinux_memfd_create(const char *name, uint32_t flags);
 int32_t clinux_add_seals(int fd, int seals);
-int32_t clinux_gettid(void);
 /* Names the calling thread; at most 15 bytes are kept. */
 void clinux_set_thread_name(const char *name);
-/* Pins the calling thread to one CPU. */
-int32_t clinux_pin_to_cpu(int cpu);
 int32_t clinux_eventfd(void);
 /* Adds one to an eventfd, and takes what has been added. */
 void clinux_eventfd_ring(int fd);
@@ -80,7 +77,6 @@ int32_t clinux_stat(int fd, const char *path, uint32_t *mode, uint64_t *size);
 /* f_type of statfs(2), to tell tmpfs and hugetlbfs from other files; negative errno on failure. */
 int64_t clinux_filesystem_type(int fd);
 int64_t clinux_filesystem_block_size(int fd);
-int32_t clinux_prctl(int option, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
 /* The symbolic name of an errno value ("EAGAIN"), or NULL. */
 const char *clinux_errno_name(int value);
 

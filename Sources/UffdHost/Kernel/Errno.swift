@@ -17,16 +17,13 @@ package struct Errno: Error, Equatable, Sendable {
 // The kernel's own names.
 // swift-format-ignore: AlwaysUseLowerCamelCase
 extension Errno {
-  static let EPERM = Errno(1)
   static let ENOENT = Errno(2)
   static let ESRCH = Errno(3)
   static let EINTR = Errno(4)
   static let EIO = Errno(5)
   static let EAGAIN = Errno(11)
   static let ENOMEM = Errno(12)
-  static let EACCES = Errno(13)
   static let EFAULT = Errno(14)
-  static let EBUSY = Errno(16)
   static let EEXIST = Errno(17)
   static let EINVAL = Errno(22)
   static let ENFILE = Errno(23)
