@@ -46,6 +46,10 @@ let package = Package(
     .target(name: "UffdHost", dependencies: ["UffdPluginABI", "CLinux"], swiftSettings: strict),
     // What the command says: numbers, texts, JSON. Takes value types from the core, calls nothing.
     .target(name: "UffdReport", dependencies: ["UffdHost"], swiftSettings: strict),
+    // Serves other processes: the socket, the dialects, the life of a server.
+    .target(
+      name: "UffdServer", dependencies: ["UffdHost", "UffdReport", "CLinux"],
+      swiftSettings: strict),
     // The kernel behaviours the host relies on, as experiments. For the doctor.
     .target(name: "KernelProbes", dependencies: ["CLinux"], cSettings: strictC),
     // What works on this machine, what does not, and how to mend it. Does not know the core.
@@ -60,7 +64,9 @@ let package = Package(
     // The command.
     .executableTarget(
       name: "uffdhost",
-      dependencies: ["UffdHost", "UffdReport", "UffdDoctor", "UffdPattern", "UffdConformance"],
+      dependencies: [
+        "UffdHost", "UffdReport", "UffdDoctor", "UffdPattern", "UffdConformance", "UffdServer",
+      ],
       swiftSettings: strict),
     // For authors of providers in Swift; linked into the provider, never into the host.
     .target(
