@@ -13,7 +13,8 @@ private func record(
   let nowhere = unsafe UnsafeMutableRawPointer(bitPattern: 4096)!
   unsafe pointer.initialize(
     to: RegionRecord(
-      start: start, length: length, granule: granule,
+      session: nowhere.assumingMemoryBound(to: SessionRecord.self), start: start, length: length,
+      granule: granule,
       granuleShift: UInt64(granule.trailingZeroBitCount), pageSize: 4096, firstPgoff: firstPgoff,
       shape: RegionShape(shared: false, fillsBacking: false, arrivesFilled: false),
       isHugetlb: false, states: PageStates(nowhere, count: length / granule),

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// A client changes its address space: UNMAP, REMAP, FORK, and growth that no event tells. Its region table
+// follows; whatever was under way for the old places is dropped, and who sleeps there is woken to ask again.
+
+extension Reader {
+  /// Applies an event other than REMOVE.
+  @inline(never)
+  mutating func changeLayout(_ message: UffdMessage) {
+    switch message.event {
+    case UffdMessage.unmap:
+      let (start, end) = (message.rangeStart, message.rangeEnd)
+      unmap(start, end)
+      // munmap wakes nobody: a thread that sleeps on the range has to find out (SIGSEGV).
+      calls.wake(start, length: end - start)
+    case UffdMessage.remap: move(message.remapFrom, message.remapTo, message.remapLength)
+    case UffdMessage.fork: fork(message.forkDescriptor)
+    default: reporter.unknownEvent(message.event)
+    }
+  }
+
+  private mutating func unmap(_ start: UInt64, _ end: UInt64) {
+    guard start < end else { return }
+    // Of this process the regions belong to others: they are marked, not cut.
+    if unsafe session == local { return discard(from: start, to: end) }
+    cut(start..<end, onlyGrown: false)
+  }
+
+  /// Takes what lies in `range` out of every region, or of those alone that grew and were never handed over. What is
+  /// left of a region goes on.
+  mutating func cut(_ range: Range<UInt64>, onlyGrown: Bool) {
+    for place in regions(meeting: range) {
+      let region = unsafe place.region
+      if unsafe onlyGrown && !region.pointee.shape.readsZero { continue }
+      let count = unsafe region.pointee.states.count
+      let first =
+        unsafe range.lowerBound <= region.pointee.start
+        ? 0 : region.pointee.page(of: range.lowerBound)
+      let last =
+        unsafe range.upperBound >= region.pointee.end
+        ? count : region.pointee.page(of: range.upperBound - 1) + 1
+      unsafe retire(region)
+      if first > 0 { unsafe insertPart(of: region, 0..<first, at: region.pointee.start) }
+      if last < count {
+        unsafe insertPart(of: region, last..<count, at: region.pointee.address(of: last))
+      }
+      unsafe free(region)
+    }
+  }
+
+  /// Takes a region off the table and drops every question about it.
+  private mutating func retire(_ region: UnsafeMutablePointer<RegionRecord>) {
+    unsafe session.pointee.table.remove(region.pointee.id)
+    unsafe forget(region.pointee.id)
+    unsafe calls.wake(region.pointee.start, length: region.pointee.length)
+  }
+
+  /// A part of a region as a region of its own, at `start`; the pages keep their states.
+  private func insertPart(
+    of region: UnsafeMutablePointer<RegionRecord>, _ pages: Range<UInt64>, at start: UInt64
+  ) {
+    unsafe session.pointee.table.insert(
+      makeRecord(
+        session: session, start: start, length: UInt64(pages.count) << region.pointee.granuleShift,
+        instance, firstPgoff: region.pointee.firstPgoff + pages.lowerBound, region.pointee.shape,
+        backing: region.pointee.backing, region.pointee.stateMemory!.takeUnretainedValue(),
+        PageStates(region.pointee.states, pages)))
+  }
+
+  /// Of the session that is attended to, a client's.
+  private var instance: Instance {
+    unsafe session.pointee.client!._withUnsafeGuaranteedRef { $0.instance }
+  }
+
+  /// mremap(2): [from, from + length) is at `to` now. The old place may still be there (MREMAP_DONTUNMAP): it is empty
+  /// then, and reads zero; else an UNMAP of it follows.
+  private mutating func move(_ from: UInt64, _ to: UInt64, _ length: UInt64) {
+    guard unsafe session != local, length > 0 else { return }
+    let (end, overflow) = from.addingReportingOverflow(length)
+    guard !overflow else { return }
+    for place in regions(meeting: from..<end) {
+      let region = unsafe place.region
+      let count = unsafe region.pointee.states.count
+      let first = unsafe from <= region.pointee.start ? 0 : region.pointee.page(of: from)
+      let last = unsafe end >= region.pointee.end ? count : region.pointee.page(of: end - 1) + 1
+      let old = unsafe region.pointee.address(of: first)
+      unsafe retire(region)
+      if first > 0 { unsafe insertPart(of: region, 0..<first, at: region.pointee.start) }
+      if last < count {
+        unsafe insertPart(of: region, last..<count, at: region.pointee.address(of: last))
+      }
+      unsafe insertPart(of: region, first..<last, at: old - from + to)
+      unsafe insertEmpty(like: region, at: old, pages: last - first)
+      unsafe free(region)
+    }
+  }
+
+  /// Listed before anything is changed.
+  private func regions(meeting range: Range<UInt64>) -> [RecordPointer] {
+    var found: [RecordPointer] = []
+    for index in unsafe 0..<session.pointee.table.count {
+      let region = unsafe session.pointee.table.regions[index]
+      if unsafe region.pointee.start < range.upperBound,
+        unsafe range.lowerBound < region.pointee.end
+      {
+        unsafe found.append(RecordPointer(region: region))
+      }
+    }
+    return found
+  }
+
+  /// A place that was given up and may still be mapped: whoever faults there gets zeroes.
+  private func insertEmpty(
+    like region: UnsafeMutablePointer<RegionRecord>, at start: UInt64, pages: UInt64
+  ) {
+    guard let memory = try? Mapping.scratch(PageStates.bytes(for: pages)) else { return }
+    var shape = unsafe region.pointee.shape
+    shape.readsZero = true
+    unsafe session.pointee.table.insert(
+      makeRecord(
+        session: session, start: start, length: pages << region.pointee.granuleShift, instance,
+        firstPgoff: 0, shape, backing: nil, memory, PageStates(memory.base, count: pages)))
+  }
+
+  /// A fault in no region. In this process: its region was detached. Of a client: a mapping that grew behind a region
+  /// (mremap(2) tells nobody when it grows in place), or memory that it never handed over.
+  @inline(never)
+  mutating func stranger(_ address: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
+    let page = address & ~4095
+    guard unsafe session != local, let client = unsafe session.pointee.client else {
+      calls.wake(page, length: 4096)
+      return nil
+    }
+    let id = unsafe client._withUnsafeGuaranteedRef { $0.id }
+    guard let below = unsafe session.pointee.table.below(address) else {
+      reporter.strangeFault(id, address)
+      let result = calls.poison(page, length: 4096)
+      // It asks again where the kernel put that off.
+      if !result.succeeded { calls.wake(page, length: 4096) }
+      return nil
+    }
+    reporter.grew(id, address)
+    // A piece at a time: how far it grew nobody says.
+    let start = unsafe below.pointee.end
+    let shift = unsafe below.pointee.granuleShift
+    let above = unsafe session.pointee.table.above(address)?.pointee.start ?? UInt64.max
+    let granule: UInt64 = 1 << shift
+    let wanted = max((address - start) / granule + 1, (64 << 20) / granule)
+    let length = min(wanted, (above - start) / granule) * granule
+    guard address < start + length else {
+      calls.wake(page, length: 4096)
+      return nil
+    }
+    unsafe insertEmpty(like: below, at: start, pages: length / granule)
+    return unsafe session.pointee.table.find(address)
+  }
+}
