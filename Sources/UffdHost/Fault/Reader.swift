@@ -198,8 +198,13 @@ struct PollerBox: @unchecked Sendable {
   }
 
   /// Buffers for runs of `length` bytes; grows them for the first region with such a granule.
+  @inline(__always)
   mutating func ensureBuffers(_ length: UInt64) -> Bool {
-    if UInt64(staging.length) >= length { return true }
+    UInt64(staging.length) >= length || growBuffers(length)
+  }
+
+  @inline(never)
+  private mutating func growBuffers(_ length: UInt64) -> Bool {
     guard let larger = try? Mapping.scratch(length), let more = try? Mapping.scratch(length) else {
       return false
     }
