@@ -36,7 +36,8 @@
     let bucket = UInt64(bucket)
     if bucket < 1 << bits { return bucket }
     let shift = bucket >> bits - 1
-    return ((1 << bits + bucket & (1 << bits - 1)) + 1) << shift - 1
+    // The limit of the last bucket is 2^64 - 1.
+    return ((1 << bits + bucket & (1 << bits - 1)) + 1) << shift &- 1
   }
 
   /// What was recorded so far, for people.

@@ -100,4 +100,23 @@ struct RegionTableTests {
     }
     unsafe region.deallocate()
   }
+
+  @Test("below, above and last, between regions and in them")
+  func neighbours() {
+    var table = RegionTable()
+    defer { table.free() }
+    #expect(unsafe table.below(1 << 40) == nil && table.above(0) == nil && table.last == nil)
+    for (id, start) in [(1, 0x10000), (2, 0x30000)] as [(UInt64, UInt64)] {
+      unsafe table.insert(record(id, start, 0x10000))
+    }
+    #expect(unsafe table.below(0xffff) == nil)
+    #expect(unsafe table.below(0x10000)?.pointee.id == 1)
+    #expect(unsafe table.below(0x2ffff)?.pointee.id == 1)
+    #expect(unsafe table.below(0x3ffff)?.pointee.id == 2)
+    #expect(unsafe table.below(1 << 40)?.pointee.id == 2)
+    #expect(unsafe table.above(0)?.pointee.id == 1)
+    #expect(unsafe table.above(0x10000)?.pointee.id == 2)
+    #expect(unsafe table.above(0x30000) == nil)
+    #expect(unsafe table.last?.pointee.id == 2)
+  }
 }
