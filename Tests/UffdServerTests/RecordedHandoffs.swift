@@ -17,13 +17,13 @@ struct RecordedHandoff: Sendable, CustomTestStringConvertible {
   var testDescription: String { name }
 
   /// The three fields of v1.1 to v1.6.
-  static let v1_1 = RecordedHandoff(
+  static let v1point1 = RecordedHandoff(
     name: "v1.1, 128 MiB",
     text: #"[{"base_host_virt_addr":140245934653440,"size":134217728,"offset":0}]"#,
     closes: true,
     regions: [ClientRegion(start: 140_245_934_653_440, length: 128 << 20, offset: 0)])
 
-  static let v1_6 = RecordedHandoff(
+  static let v1point6 = RecordedHandoff(
     name: "v1.6, 4 GiB around the gap below 4 GiB",
     text:
       #"[{"base_host_virt_addr":139898015416320,"size":3489660928,"offset":0},{"base_host_virt_addr":139897210109952,"size":805306368,"offset":3489660928}]"#,
@@ -34,14 +34,14 @@ struct RecordedHandoff: Sendable, CustomTestStringConvertible {
     ])
 
   /// The page size in bytes, under a name that says KiB.
-  static let v1_7 = RecordedHandoff(
+  static let v1point7 = RecordedHandoff(
     name: "v1.7, 4 KiB pages",
     text:
       #"[{"base_host_virt_addr":140111840346112,"size":268435456,"offset":0,"page_size_kib":4096}]"#,
     closes: true,
     regions: [ClientRegion(start: 140_111_840_346_112, length: 256 << 20, offset: 0)])
 
-  static let v1_11 = RecordedHandoff(
+  static let v1point11 = RecordedHandoff(
     name: "v1.11, 2 MiB pages",
     text:
       #"[{"base_host_virt_addr":139637976727552,"size":3489660928,"offset":0,"page_size_kib":2097152},{"base_host_virt_addr":139641466388480,"size":2147483648,"offset":3489660928,"page_size_kib":2097152}]"#,
@@ -54,13 +54,13 @@ struct RecordedHandoff: Sendable, CustomTestStringConvertible {
     ])
 
   /// Both names, and a socket that stays open.
-  static let v1_12 = RecordedHandoff(
+  static let v1point12 = RecordedHandoff(
     name: "v1.12, 4 KiB pages",
     text:
       #"[{"base_host_virt_addr":140432215187456,"size":536870912,"offset":0,"page_size":4096,"page_size_kib":4096}]"#,
     regions: [ClientRegion(start: 140_432_215_187_456, length: 512 << 20, offset: 0)])
 
-  static let v1_16 = RecordedHandoff(
+  static let v1point16 = RecordedHandoff(
     name: "v1.16, 2 MiB pages, memory to hotplug",
     text:
       #"[{"base_host_virt_addr":140050977259520,"size":1073741824,"offset":0,"page_size":2097152,"page_size_kib":2097152},{"base_host_virt_addr":140048829775872,"size":1073741824,"offset":1073741824,"page_size":2097152,"page_size_kib":2097152},{"base_host_virt_addr":140049903517696,"size":1073741824,"offset":2147483648,"page_size":2097152,"page_size_kib":2097152}]"#,
@@ -88,5 +88,7 @@ struct RecordedHandoff: Sendable, CustomTestStringConvertible {
       #"[{"base_host_virt_addr":140432215187456,"size":536870912,"offset":0,"page_size":4096}]"#,
     regions: [ClientRegion(start: 140_432_215_187_456, length: 512 << 20, offset: 0)])
 
-  static let all = [v1_1, v1_6, v1_7, v1_11, v1_12, v1_16, e2b, withoutOldName]
+  static let all = [
+    v1point1, v1point6, v1point7, v1point11, v1point12, v1point16, e2b, withoutOldName,
+  ]
 }
