@@ -92,6 +92,9 @@ let package = Package(
       exclude: ["Providers"], swiftSettings: strict),
     .testTarget(
       name: "UffdReportTests", dependencies: ["UffdReport", "UffdHost"], swiftSettings: strict),
+    // Dialects against recorded hand-offs and a fuzzer.
+    .testTarget(
+      name: "UffdServerTests", dependencies: ["UffdServer", "UffdHost"], swiftSettings: strict),
     .testTarget(
       name: "CommandTests", dependencies: ["uffdhost", "UffdReport", "UffdHost", "TestSupport"],
       swiftSettings: strict),
