@@ -506,8 +506,12 @@ static int uffd_client__await(struct uffd_client *c, uint64_t id, int64_t deadli
     int result = uffd_client__frame(c, deadline, header, body);
     if (result != UFFD_CLIENT_OK) return result;
     if (header->id == id) return UFFD_CLIENT_OK;
-    /* About the connection as a whole. */
-    if (header->id == 0 && header->kind == UFFD_WIRE_REFUSED) return uffd_client__outcome(c, header, *body);
+    /* About the connection as a whole: what was asked before cannot be answered any more. */
+    if (header->kind == UFFD_WIRE_REFUSED) {
+      struct uffd_wire_text text;
+      (void)uffd_client__text(header, *body, &text);
+      if (header->id == 0 || text.code != UFFD_WIRE_CODE_REQUEST) return uffd_client__outcome(c, header, *body);
+    }
     if (!uffd_client__keep(c, &c->drain, header, *body)) (void)uffd_client__keep(c, &c->removal, header, *body);
   }
 }
