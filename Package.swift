@@ -50,6 +50,8 @@ let package = Package(
     .target(
       name: "UffdServer", dependencies: ["UffdHost", "UffdReport", "CLinux"],
       swiftSettings: strict),
+    // A client of the native protocol in one header. Knows nobody.
+    .target(name: "CUffdClient", cSettings: strictC),
     // The kernel behaviours the host relies on, as experiments. For the doctor.
     .target(name: "KernelProbes", dependencies: ["CLinux"], cSettings: strictC),
     // What works on this machine, what does not, and how to mend it. Does not know the core.
