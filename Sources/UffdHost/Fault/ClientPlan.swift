@@ -72,8 +72,8 @@ struct ClientPlan {
     guard region.offset < size, region.length <= size - region.offset else {
       throw HostError(
         .usage,
-        "\(name(region)) shows bytes \(region.offset) to \(region.offset + region.length) of an object of "
-          + "\(instance.objectSize) bytes: is this another snapshot's memory file?")
+        "\(name(region)) begins at byte \(region.offset) of an object of \(instance.objectSize) bytes, and goes "
+          + "beyond its end: is this another snapshot's memory file?")
     }
   }
 

@@ -43,6 +43,11 @@ extension Reader {
     let session = unsafe drain.client.record
     unsafe attend(session)
     if drain.isLettingGo { return finishLettingGo(drain, now) }
+    if drain.poisons {
+      // Not after the fill that goes on: it may hang.
+      drain.order = nil
+      return poisonRest(drain, now)
+    }
     if let order = drain.order {
       guard order.isDone else {
         drain.due = now + 1_000_000
@@ -51,7 +56,6 @@ extension Reader {
       drain.failed += order.failed
       drain.order = nil
     }
-    if drain.poisons { return poisonRest(drain, now) }
     if let region = unsafe nextRegion(drain) {
       drain.next = unsafe region.pointee.end
       unsafe region.pointee.discardsAtFill = unsafe region.pointee.discards
