@@ -44,8 +44,8 @@ struct Conversation<D: Dialect> {
   /// The stream's descriptors, which live until it has ended.
   private var known: [ObjectIdentifier] = []
 
-  /// Delivers `stream` in pieces that begin at 0 and at `cuts`. The end of the stream comes with the last piece, or
-  /// after it.
+  /// Delivers `stream` in pieces that begin at 0 and at `cuts`. The end of the stream comes with
+  /// the last piece, or after it.
   static func transcript(
     _ stream: ClientStream, cuts: [Int], endComesAlone: Bool, descriptors: [Descriptor]
   ) -> Transcript {

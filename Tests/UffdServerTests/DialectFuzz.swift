@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// A fuzzer of dialects: mutated hand-offs, random ones, and noise, each delivered in several ways. Whatever arrives, a
-// dialect does not trap, says the same however the bytes are cut, accepts only what its rules allow, refuses in one
-// sentence, and leaves no descriptor open.
+// A fuzzer of dialects: mutated hand-offs, random ones, and noise, each delivered in several ways.
+// Whatever arrives, a dialect does not trap, says the same however the bytes are cut, accepts only
+// what its rules allow, refuses in one sentence, and leaves no descriptor open.
 //
-// UFFDHOST_FUZZ_INPUTS=1000000 in the environment runs a longer campaign. Input N is the same in every run.
+// UFFDHOST_FUZZ_INPUTS=1000000 in the environment runs a longer campaign. Input N is the same in
+// every run.
 import Glibc
 import Testing
 import UffdHost
@@ -18,7 +19,8 @@ protocol FuzzedDialect: Dialect {
   static var pieces: [[UInt8]] { get }
   /// A stream made by the dialect's own grammar, wrong every now and then.
   static func randomStream(_ random: inout FuzzRandom) -> ClientStream
-  /// What is wrong with the requests that were accepted, by rules that are written once more for this. Nil: nothing.
+  /// What is wrong with the requests that were accepted, by rules that are written once more for
+  /// this. Nil: nothing.
   static func complaint(about transcript: Transcript, on stream: ClientStream) -> String?
 }
 

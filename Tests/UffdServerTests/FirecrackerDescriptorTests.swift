@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The descriptors of a hand-off: late, missing, too many, and all closed in the end; and what comes after it.
+// The descriptors of a hand-off: late, missing, too many, and all closed in the end; and what comes
+// after it.
 import Testing
 import UffdHost
 

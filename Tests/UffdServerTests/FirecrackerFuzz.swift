@@ -155,8 +155,9 @@ extension Firecracker: FuzzedDialect {
       ? other.start - one.start < one.length : one.start - other.start < other.length
   }
 
-  /// Another reader of JSON has to find the same numbers, up to the array's last byte. Foundation's cannot say numbers
-  /// like 1E999, not even in a field that nobody asks for, and takes byte order marks off the front of names.
+  /// Another reader of JSON has to find the same numbers, up to the array's last byte. Foundation's
+  /// cannot say numbers like 1E999, not even in a field that nobody asks for, and takes byte order
+  /// marks off the front of names.
   private static func differenceToFoundation(
     _ regions: [ClientRegion], _ stream: ClientStream
   ) -> String? {

@@ -152,7 +152,8 @@ struct FirecrackerRefusalTests {
   }
 }
 
-/// A line for a log: it is short, it ends without a stop, and no byte of a stranger can move a terminal's cursor.
+/// A line for a log: it is short, it ends without a stop, and no byte of a stranger can move a
+/// terminal's cursor.
 func isOneSentence(_ text: String) -> Bool {
   !text.isEmpty && text.utf8.count < 400 && text.last != "."
     && text.utf8.allSatisfy { (0x20..<0x7f).contains($0) }

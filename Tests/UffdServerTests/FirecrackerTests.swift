@@ -148,6 +148,24 @@ struct FirecrackerTests {
     }
   }
 
+  /// A client must not get hold of the server's thread by sending one byte at a time. A reader that
+  /// began anew with each of them, or copied what it has, would take many times as long as the
+  /// limit; this takes a fraction of it.
+  @Test("a long hand-off that comes byte by byte costs no more than its bytes")
+  func linear() {
+    let text =
+      #"[{"base_host_virt_addr":4096,"size":4096,"offset":0,"x":["#
+      + Array(repeating: "0", count: 30_000).joined(separator: ",") + "]}]"
+    let bytes = Array(text.utf8)
+    let stream = ClientStream(bytes: bytes, descriptorsAt: [0])
+    var heard = Transcript()
+    let taken = ContinuousClock().measure {
+      heard = Transcript.of(Firecracker.self, stream, cuts: Array(1..<bytes.count))
+    }
+    #expect(heard.refusal == nil && heard.entries.count == 1)
+    #expect(taken < .seconds(3), "\(taken)")
+  }
+
   @Test("nothing is ever written to a Firecracker")
   func silence() {
     var firecracker = Firecracker()

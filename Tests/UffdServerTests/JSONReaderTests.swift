@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reader of JSON: what is good, what is refused and in which words, and that the cut of the bytes does not matter.
+// The reader of JSON: what is good, what is refused and in which words, and that the cut of the
+// bytes does not matter.
 import Foundation
 import Testing
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is not JSON, in which words it is refused, and what Foundation's reader says of the same texts.
+// What is not JSON, in which words it is refused, and what Foundation's reader says of the same
+// texts.
 import Foundation
 import Testing
 
@@ -93,7 +94,8 @@ struct JSONRefusalTests {
       let isJSON =
         (try? JSONSerialization.jsonObject(with: Data(text.utf8), options: .fragmentsAllowed))
         != nil
-      // Roots that are no containers, and names that are there twice; Foundation also takes a comma before the end.
+      // Roots that are no containers, and names that are there twice; Foundation also takes a comma
+      // before the end.
       let isOurs =
         beginning.contains("where an array") || beginning.contains("there twice")
         || ["[1,]", #"{"a":1,}"#].contains(text)

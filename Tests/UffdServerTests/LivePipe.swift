@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Descriptors of which it can be said whether all of them are closed. A count of the process's descriptors could not:
-// other tests open and close theirs at the same time.
+// Descriptors of which it can be said whether all of them are closed. A count of the process's
+// descriptors could not: other tests open and close theirs at the same time.
 import Glibc
 import UffdHost
 
-/// One pipe, made as a pair of sockets. Every descriptor that it gives is another name of its writing end.
+/// One pipe, made as a pair of sockets. Every descriptor that it gives is another name of its
+/// writing end.
 final class LivePipe {
   private let reading: Descriptor
   private var writing: Descriptor?
@@ -26,8 +27,9 @@ final class LivePipe {
     }
   }
 
-  /// Gives up the pipe's own writing end and says whether it was the last one. A process that another test has just
-  /// forked may hold them until it executes its program; `patience` is for that.
+  /// Gives up the pipe's own writing end and says whether it was the last one. A process that
+  /// another test has just forked may hold them until it executes its program; `patience` is for
+  /// that.
   func allAreClosed(patience milliseconds: Int32 = 5000) -> Bool {
     writing = nil
     var question = pollfd(fd: reading.fd, events: Int16(POLLIN), revents: 0)

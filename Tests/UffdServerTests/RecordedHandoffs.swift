@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What each generation of Firecracker puts on the socket: its structure's fields in their order, without a space, as
-// serde_json writes them. The addresses are examples.
+// What each generation of Firecracker puts on the socket: its structure's fields in their order,
+// without a space, as serde_json writes them. The addresses are examples.
 import Testing
 import UffdHost
 

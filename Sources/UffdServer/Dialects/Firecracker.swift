@@ -1,33 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-// Firecracker's hand-off, as `PUT /snapshot/load` with a memory backend of type Uffd makes it: one JSON array on the
-// stream, one object per region of guest memory, and the userfaultfd with its first byte. Nothing is answered, nothing
-// follows, and no version is named. So the generation is read off the array, not configured:
+// Firecracker's hand-off, as `PUT /snapshot/load` with a memory backend of type Uffd makes it: one
+// JSON array on the stream, one object per region of guest memory, and the userfaultfd with its
+// first byte. Nothing is answered, nothing follows, and no version is named. So the generation is
+// read off the array, not configured:
 //
-//     v1.1  to v1.6     base_host_virt_addr, size, offset                      closes the socket at once
-//     v1.7  to v1.11    and page_size_kib, which counts bytes                  closes the socket at once
-//     v1.12 to v1.16    and page_size, which counts bytes; both are there      keeps it open until it ends
+//     v1.1  to v1.6    base_host_virt_addr, size, offset               closes the socket at once
+//     v1.7  to v1.11   and page_size_kib, which counts bytes           closes the socket at once
+//     v1.12 to v1.16   and page_size, which counts bytes; both come    keeps it open till it ends
 //
-// The end of the stream therefore says nothing about the client's life, and a session is never ended by it.
+// The end of the stream therefore says nothing about the client's life, and a session is never
+// ended by it.
 //
-// What these clients are not protected against, because their userfaultfd's features are fixed before we see it:
+// What these clients are not protected against, because their userfaultfd's features are fixed
+// before we see it:
 //
-// - It has UFFD_FEATURE_EVENT_REMOVE at most: up to v1.11 only if the snapshot has a balloon, from v1.12 always.
-// - Up to v1.10 an inflating balloon maps fresh memory over a range (MAP_FIXED). No event says so: the range leaves the
-//   userfaultfd, an install there answers ENOENT, and the guest reads the kernel's zeroes, which is what a balloon
-//   wants. From v1.11 it is MADV_DONTNEED, and an event.
-// - UNMAP, REMAP and FORK are never enabled. Firecracker does none of these to guest memory; a program that does, and
-//   speaks this dialect, is served at addresses that may show something else by then.
-// - Firecracker keeps a descriptor of its own. If the server dies, the guest stalls at the next missing page; it does
-//   not read zeroes.
+// - It has UFFD_FEATURE_EVENT_REMOVE at most: up to v1.11 only if the snapshot has a balloon, from
+//   v1.12 always.
+// - Up to v1.10 an inflating balloon maps fresh memory over a range (MAP_FIXED). No event says so:
+//   the range leaves the userfaultfd, an install there answers ENOENT, and the guest reads the
+//   kernel's zeroes, which is what a balloon wants. From v1.11 it is MADV_DONTNEED, and an event.
+// - UNMAP, REMAP and FORK are never enabled. Firecracker does none of these to guest memory; a
+//   program that does, and speaks this dialect, is served at addresses that may show something else
+//   by then.
+// - Firecracker keeps a descriptor of its own. If the server dies, the guest stalls at the next
+//   missing page; it does not read zeroes.
 import UffdHost
 
 package struct Firecracker: Dialect {
   package static let name = "firecracker"
-  /// An object has some 120 bytes, and there are two to four of them, or a few more with memory to hotplug.
+  /// An object has some 120 bytes, and there are two to four of them, or a few more with memory to
+  /// hotplug.
   package static let mostBytes = 64 << 10
 
-  /// White space in front that is still taken for the beginning of a hand-off. Firecracker sends none. A limit, so
-  /// that looking again at each byte that arrives stays cheap.
+  /// White space in front that is still taken for the beginning of a hand-off. Firecracker sends
+  /// none. A limit, so that looking again at each byte that arrives stays cheap.
   private static let mostLeadingSpace = 64
   /// Values of unknown fields may nest.
   private static let mostDepth = 16
@@ -71,8 +77,9 @@ package struct Firecracker: Dialect {
   }
 
   private mutating func handOff(_ inbox: inout Inbox) throws(Refusal) -> ClientRequest? {
-    // At once, and not when the array ends: a client must not fill our table of descriptors while it talks. The branch
-    // of Firecracker that hides guest memory sends three; see `FirecrackerHandoff`.
+    // At once, and not when the array ends: a client must not fill our table of descriptors while
+    // it talks. The branch of Firecracker that hides guest memory sends three; see
+    // `FirecrackerHandoff`.
     guard inbox.descriptors.count <= Self.mostDescriptors else {
       throw Refusal(
         "\(inbox.descriptors.count) descriptors came with the hand-off, where Firecracker sends its userfaultfd and at most one memfd; guest_memfd (secret hiding), which has three, is not served"
@@ -88,10 +95,11 @@ package struct Firecracker: Dialect {
         "the hand-off came without a userfaultfd, and the connection was closed; Firecracker sends the descriptor (SCM_RIGHTS) with the first byte of its message"
       )
     }
-    // A second descriptor is the memfd that E2B's fork maps MAP_SHARED as guest memory. It is closed here and not made
-    // a backing. Nothing is lost: UFFDIO_COPY at an address of a shared mapping puts the page into the file itself, so
-    // whoever else maps the memfd sees it. And nothing is risked: nobody vouches for which bytes of the file a region
-    // shows, nor that the file is sealed against shrinking.
+    // A second descriptor is the memfd that E2B's fork maps MAP_SHARED as guest memory. It is
+    // closed here and not made a backing. Nothing is lost: UFFDIO_COPY at an address of a shared
+    // mapping puts the page into the file itself, so whoever else maps the memfd sees it. And
+    // nothing is risked: nobody vouches for which bytes of the file a region shows, nor that the
+    // file is sealed against shrinking.
     inbox.descriptors.removeAll()
     phase = .attached
     return ClientRequest(id: 0, action: .attach(uffd: uffd, regions: regions, backings: []))
@@ -118,8 +126,9 @@ package struct Firecracker: Dialect {
     }
   }
 
-  /// Firecracker never sends more than its hand-off. Who does is told once. That is no reason to take pages away from a
-  /// client that is being served; its connection can be closed, for Firecracker itself closes it or forgets it.
+  /// Firecracker never sends more than its hand-off. Who does is told once. That is no reason to
+  /// take pages away from a client that is being served; its connection can be closed, for
+  /// Firecracker itself closes it or forgets it.
   private func expectSilence(_ inbox: inout Inbox) throws(Refusal) {
     try expectOnlySpace(&inbox)
     guard inbox.descriptors.isEmpty else {

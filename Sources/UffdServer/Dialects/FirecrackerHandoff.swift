@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// From Firecracker's JSON to regions, and every rule that can be checked without knowing the object or the kernel: that
-// a region lies within its object, and that its memory is what it says, is found out by the core.
+// From Firecracker's JSON to regions, and every rule that can be checked without knowing the object
+// or the kernel: that a region lies within its object, and that its memory is what it says, is
+// found out by the core.
 import UffdHost
 
 enum FirecrackerHandoff {
@@ -43,11 +44,12 @@ enum FirecrackerHandoff {
     return region
   }
 
-  /// Up to v1.6 there is no size, and pages are 4 KiB. From v1.7 to v1.11 it is called `page_size_kib` and counts bytes
-  /// nevertheless; from v1.12 `page_size` says the same under a right name, and the old name is to go.
+  /// Up to v1.6 there is no size, and pages are 4 KiB. From v1.7 to v1.11 it is called
+  /// `page_size_kib` and counts bytes nevertheless; from v1.12 `page_size` says the same under a
+  /// right name, and the old name is to go.
   ///
-  /// Firecracker gives both the same value. Where they differ, `page_size` holds: its meaning is plain, while a sender
-  /// of today may well have filled the other one by its name, with kibibytes.
+  /// Firecracker gives both the same value. Where they differ, `page_size` holds: its meaning is
+  /// plain, while a sender of today may well have filled the other one by its name, with kibibytes.
   private static func pageSize(
     _ members: [[UInt8]: JSONValue], _ place: String
   ) throws(Refusal) -> UInt64 {
@@ -56,8 +58,8 @@ enum FirecrackerHandoff {
     return named ?? misnamed ?? 4096
   }
 
-  /// The branch with secret hiding fills guest memory by write(2) and a bitmap, and goes on talking behind the array.
-  /// A region that says it is not such memory is as any other.
+  /// The branch with secret hiding fills guest memory by write(2) and a bitmap, and goes on talking
+  /// behind the array. A region that says it is not such memory is as any other.
   private static func refuseGuestMemfd(
     _ members: [[UInt8]: JSONValue], _ place: String
   ) throws(Refusal) {
@@ -114,7 +116,8 @@ enum FirecrackerHandoff {
     }
   }
 
-  /// Two regions of one address would be two answers to one fault. Two of one offset are fine: they read the same.
+  /// Two regions of one address would be two answers to one fault. Two of one offset are fine: they
+  /// read the same.
   private static func refuseOverlaps(_ regions: [ClientRegion]) throws(Refusal) {
     let order = regions.indices.sorted { regions[$0].start < regions[$1].start }
     for (lower, upper) in zip(order, order.dropFirst())

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// A reader of JSON for what strangers hand over: strict (RFC 8259, no name twice in one object), bounded in bytes and
-// in depth, and fed as the bytes arrive. Each byte is looked at once, so that a client that sends them one by one
-// costs no more than one that sends them together. A dialect calls it, on the thread that reads the socket.
+// A reader of JSON for what strangers hand over: strict (RFC 8259, no name twice in one object),
+// bounded in bytes and in depth, and fed as the bytes arrive. Each byte is looked at once, so that
+// a client that sends them one by one costs no more than one that sends them together. A dialect
+// calls it, on the thread that reads the socket.
 
-/// What a text says. Floating point does not exist here: an address that went through a Double is another address.
+/// What a text says. Floating point does not exist here: an address that went through a Double is
+/// another address.
 enum JSONValue: Equatable, Sendable {
   case null
   case boolean(Bool)
   case integer(UInt64)
-  /// A number that is no UInt64: negative, with a fraction or an exponent, or above 2^64 - 1. It is good JSON.
+  /// A number that is no UInt64: negative, with a fraction or an exponent, or above 2^64 - 1. It is
+  /// good JSON.
   case otherNumber
   /// As UTF-8. Bytes, because Swift's Strings are equal when they only look equal.
   case string([UInt8])
@@ -53,14 +56,15 @@ struct JSONReader: Sendable {
   private var word = JSONWordScanner()
   private var root: JSONValue?
 
-  /// A text may have `mostBytes`, white space in front included, and containers within containers up to `mostDepth`.
+  /// A text may have `mostBytes`, white space in front included, and containers within containers
+  /// up to `mostDepth`.
   init(mostBytes: Int, mostDepth: Int) {
     self.mostBytes = mostBytes
     self.mostDepth = mostDepth
   }
 
-  /// Goes on with the bytes that follow those of the last call, as far as the text goes. After it has thrown or has
-  /// said `.complete`, the reader is used up.
+  /// Goes on with the bytes that follow those of the last call, as far as the text goes. After it
+  /// has thrown or has said `.complete`, the reader is used up.
   mutating func take(_ bytes: [UInt8]) throws(Refusal) -> Progress {
     for byte in bytes {
       try step(byte)

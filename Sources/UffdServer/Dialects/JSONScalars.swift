@@ -5,7 +5,8 @@
 struct JSONStringScanner: Sendable {
   private enum State {
     case plain
-    /// Inside a character of several bytes: how many are left, and between which the next one has to lie.
+    /// Inside a character of several bytes: how many are left, and between which the next one has
+    /// to lie.
     case character(left: Int, from: UInt8, to: UInt8)
     case escape
     case hex(digits: Int, value: UInt32)
@@ -45,7 +46,8 @@ struct JSONStringScanner: Sendable {
     case UInt8(ascii: "\\"):
       state = .escape
       return false
-    // Unicode's table of well-formed sequences: nothing longer than need be, no surrogates, nothing above U+10FFFF.
+    // Unicode's table of well-formed sequences: nothing longer than need be, no surrogates, nothing
+    // above U+10FFFF.
     case 0x00...0x7f: break
     case 0xc2...0xdf: state = .character(left: 1, from: 0x80, to: 0xbf)
     case 0xe0: state = .character(left: 2, from: 0xa0, to: 0xbf)
