@@ -3,16 +3,18 @@
 #define _GNU_SOURCE
 #include "internal.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-static const char *failure = "nothing";
+static char failure[160];
 
 const char *cbench_failure(void) { return failure; }
 
 int32_t cbench_failed(const char *call) {
   int error = errno ? errno : EIO;
-  failure = call;
+  const char *name = clinux_errno_name(error);
+  snprintf(failure, sizeof failure, "%s (%s)", call, name ? name : "an unknown errno");
   return -error;
 }
 

@@ -4,7 +4,7 @@
  * the kernel's own faults, and the client that touches the memory of all of them in the same way. One
  * repetition is one process: a function here may be called once in it.
  *
- * Functions that can fail return 0 or a negative errno; cbench_failure() then names the call.
+ * Functions that can fail return 0 or a negative errno; cbench_failure() then names the call and the errno.
  */
 #ifndef CBENCH_H
 #define CBENCH_H
@@ -67,7 +67,7 @@ struct cbench_result {
   uint64_t first_wrong; /* offset of the first wrong page in the object */
 };
 
-/* The call that failed, for a sentence. */
+/* What failed, for a sentence: "mmap (ENOMEM)". */
 const char *cbench_failure(void);
 
 /* --- One repetition of a case --------------------------------------------------------------------- */
