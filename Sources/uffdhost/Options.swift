@@ -14,9 +14,11 @@ extension Command {
     static let passes = 1_000_000
     static let deadlineSeconds: UInt64 = 1_000_000_000
     static let checkSeconds = 86_400
+    static let rounds = 1000
+    static let thresholdPercent = 1000
   }
 
-  static let names = ["inspect", "check", "doctor", "help"]
+  static let names = ["inspect", "check", "bench", "doctor", "help"]
 
   /// `arguments` is argv without the program's name.
   static func parse(_ arguments: [String]) throws(HostError) -> Command {
@@ -28,6 +30,7 @@ extension Command {
     switch first {
     case "inspect": return try inspect(words)
     case "check": return try .check(check(words))
+    case "bench": return try .bench(bench(words))
     case "doctor": return try doctor(words)
     default: return try .run(run(words))
     }
@@ -103,6 +106,9 @@ extension Command {
     for name in [OptionName.tap, .seconds, .only] where words.contains(name) {
       throw .usage("option '\(name.spelled)' belongs to 'check'; leave it out of a run")
     }
+    for name in benchOptions where words.contains(name) {
+      throw .usage("option '\(name.spelled)' belongs to 'bench'; leave it out of a run")
+    }
     var run = RunOptions(provider: provider)
     for word in words.operands { run.parameters.append(try parameter(word)) }
     for option in words.options { try run.apply(option) }
@@ -120,7 +126,7 @@ extension Command {
     return .usage("unknown command \(word.quoted)" + Suggestion.clause(for: word, among: names))
   }
 
-  private static func accept(
+  static func accept(
     _ accepted: [OptionName], of command: String, in words: Words
   ) throws(HostError) {
     for option in words.options where !accepted.contains(option.name) {
@@ -173,6 +179,7 @@ extension RunOptions {
     case .private: sharing = .private
     case .json: json = true
     case .provider, .tap, .seconds, .only, .deep, .help, .version: break
+    case .quick, .case, .rounds, .placement, .wait, .save, .compare, .threshold: break
     }
   }
 }

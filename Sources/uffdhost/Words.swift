@@ -10,10 +10,11 @@ enum OptionName: String, Sendable, CaseIterable {
   case provider, threads, access, mode, passes, regions, fill, readers, size, verify, deadline, seed
   case onError = "on-error"
   case `private`, json, tap, seconds, only, deep, help, version
+  case quick, `case`, rounds, placement, wait, save, compare, threshold
 
   var takesValue: Bool {
     switch self {
-    case .private, .json, .tap, .deep, .help, .version: false
+    case .private, .json, .tap, .deep, .help, .version, .quick: false
     default: true
     }
   }
