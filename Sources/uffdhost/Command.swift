@@ -7,6 +7,8 @@ enum Command: Sendable, Equatable {
   case run(RunOptions)
   case inspect(library: String, json: Bool)
   case check(CheckOptions)
+  case serve(ServeOptions)
+  case status(socket: String, json: Bool)
   case doctor(deep: Bool, json: Bool)
   case help(HelpTopic)
   case version
