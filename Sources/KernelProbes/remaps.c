@@ -95,12 +95,29 @@ static void remap_shrinks(void) {
   struct probe_remapping moves = moving(registered(uffd, 4), 4, 2, probe_anonymous(2 * probe_page));
   probe_start_remapping(&moves);
   struct uffd_msg message = expect_remap(uffd, &moves);
-  /* Before 6.16 it is the length that was asked for. */
+  /* Kernels before 6.15 give the old length. */
   int64_t length = (int64_t)message.arg.remap.len;
   if (length != (int64_t)(4 * probe_page)) probe_expect(length, (int64_t)(2 * probe_page), "the length");
   expect_unmap(uffd, moves.from + 2 * probe_page, 2, "the second message, of the tail");
   expect_unmap(uffd, moves.from, 2, "the third message, of the old place");
   probe_expect_remapped(&moves, "reading all three");
+}
+
+/* An old length of 0 leaves the mapping where it is and makes another one of the same file. */
+static void remap_duplicates(void) {
+  PROBE_NEED(MINOR_SHMEM);
+  int uffd = telling_uffd(), file = probe_memfd(2 * probe_page);
+  struct probe_remapping moves = moving(probe_map(file, 2 * probe_page, MAP_SHARED), 0, 2, NULL);
+  probe_register(uffd, moves.from, 2 * probe_page, BOTH);
+  fill(uffd, moves.from);
+  probe_start_remapping(&moves);
+  struct uffd_msg message = expect_remap(uffd, &moves);
+  probe_expect((int64_t)message.arg.remap.len, 0, "the length");
+  probe_expect_remapped(&moves, "reading the event");
+  probe_expect_silence(uffd, "messages after REMAP");
+  probe_expect_byte(moves.from, 0x5a, "the page, in its place");
+  probe_expect_fault_at(uffd, moves.now, PROBE_MINOR, "the page, in the duplicate");
+  probe_expect_fault_at(uffd, moves.now + probe_page, PROBE_MISSING, "a hole, in the duplicate");
 }
 
 static void remap_waiter(void) {
@@ -181,6 +198,9 @@ static const struct kernel_probe probes[] = {
     {"remap-grows", "REMAP of a move that grows has the old length; the tail is registered and missing",
      remap_grows},
     {"remap-shrinks", "UNMAP of the tail that a move cuts off comes after REMAP", remap_shrinks},
+    {"remap-duplicates",
+     "mremap of no length duplicates a shared mapping; REMAP has length 0, the duplicate is registered",
+     remap_duplicates},
     {"remap-waiter", "a move wakes nobody at the old place; after WAKE the access gets SIGSEGV",
      remap_waiter},
     {"growth-silent", "mremap that grows in place sends no event; the tail is registered and missing",
