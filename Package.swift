@@ -63,11 +63,20 @@ let package = Package(
       name: "UffdConformance",
       dependencies: ["UffdHost", "UffdReport", "UffdPluginABI", "CLinux", "CHookTrap"],
       swiftSettings: strict),
+    // What uffdhost is measured against: a handler in C, the kernel, and the client that touches.
+    .target(name: "CBench", dependencies: ["CLinux"], cSettings: strictC),
+    // Measures the host beside them.
+    .target(
+      name: "UffdBench", dependencies: ["UffdHost", "UffdReport", "CBench"], swiftSettings: strict),
+    // The least that a Swift program with a provider can be; for the figure of the start.
+    .executableTarget(
+      name: "uffdhost-empty", path: "Sources/EmptyProgram", swiftSettings: strict),
     // The command.
     .executableTarget(
       name: "uffdhost",
       dependencies: [
         "UffdHost", "UffdReport", "UffdDoctor", "UffdPattern", "UffdConformance", "UffdServer",
+        "UffdBench",
       ],
       swiftSettings: strict),
     // For authors of providers in Swift; linked into the provider, never into the host.

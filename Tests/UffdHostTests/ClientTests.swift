@@ -107,7 +107,7 @@ struct ClientTests {
 
   @Test(
     "with a memfd, shared and private",
-    arguments: [HANDED_TOUCH, HANDED_MOVE].map(\.rawValue),
+    arguments: [HANDED_TOUCH, HANDED_MOVE, HANDED_DONTUNMAP].map(\.rawValue),
     [HANDED_SHARED, HANDED_PRIVATE].map(\.rawValue))
   func backed(_ scenario: Int32, _ memory: Int32) async {
     await #expect(processExitsWith: .success) { [scenario, memory] in

@@ -41,6 +41,8 @@ extension Reader {
   /// One step of a drain. Called again when it is due.
   mutating func advance(_ drain: ClientDrain, _ now: UInt64) {
     let session = unsafe drain.client.record
+    // Another drain of the same client may have been the last one.
+    if unsafe session.pointee.hasEnded { return }
     unsafe attend(session)
     if drain.isLettingGo { return finishLettingGo(drain, now) }
     if drain.poisons {

@@ -45,8 +45,12 @@ extension Reader {
     if unsafe question.pointee.takesAlong { return unsafe shed(question) }
     unsafe unclaim(question)
     if let reason {
-      if policy != .hold { unsafe counters.add(.givenUp, question.pointee.count) }
-      unsafe reporter.gaveUp(question.pointee.instance!, question.pointee.pgoff, reason)
+      // On a client's huge pages POISON itself tells whether there was no memory, or the page all the time.
+      if case .shortage(.memory) = reason, unsafe isProbe(question) {
+        unsafe question.pointee.isProbe = true
+      } else {
+        unsafe report(question, reason)
+      }
     }
     if let order = unsafe question.pointee.order, reason != nil {
       unsafe addFailure(to: order, question.pointee.count)
@@ -62,6 +66,18 @@ extension Reader {
     }
     guard canPoison else { return unsafe killClient(question) }
     unsafe poison(question, region)
+  }
+
+  private func report(_ question: UnsafeMutablePointer<Question>, _ reason: GivingUp) {
+    if policy != .hold { unsafe counters.add(.givenUp, question.pointee.count) }
+    unsafe reporter.gaveUp(question.pointee.instance!, question.pointee.pgoff, reason)
+  }
+
+  private func isProbe(_ question: UnsafeMutablePointer<Question>) -> Bool {
+    guard policy == .poison, canPoison, let region = unsafe question.pointee.region else {
+      return false
+    }
+    return unsafe region.pointee.isHugetlb && !session.pointee.isOwnProcess
   }
 
   private mutating func poison(
@@ -81,6 +97,10 @@ extension Reader {
       if result.succeeded {
         unsafe markPoisoned(region, first, offset, size)
         offset += size
+        if unsafe question.pointee.isProbe {
+          unsafe question.pointee.isProbe = false
+          unsafe report(question, .shortage(.memory))
+        }
         continue
       }
       let context = unsafe InstallContext(

@@ -74,9 +74,11 @@ extension Reader {
   /// mremap(2): [from, from + length) is at `to` now. The old place may still be there (MREMAP_DONTUNMAP): it is empty
   /// then, and reads zero; else an UNMAP of it follows.
   private mutating func move(_ from: UInt64, _ to: UInt64, _ length: UInt64) {
-    guard unsafe session != local, length > 0 else { return }
+    guard unsafe session != local else { return }
+    if length == 0 { return duplicate(from, to) }
     let (end, overflow) = from.addingReportingOverflow(length)
-    guard !overflow else { return }
+    guard !overflow, to &+ length > to else { return }
+    cut(to..<(to + length), onlyGrown: true)
     for place in regions(meeting: from..<end) {
       let region = unsafe place.region
       let count = unsafe region.pointee.states.count
@@ -88,9 +90,27 @@ extension Reader {
       if last < count {
         unsafe insertPart(of: region, last..<count, at: region.pointee.address(of: last))
       }
-      unsafe insertPart(of: region, first..<last, at: old - from + to)
-      unsafe insertEmpty(like: region, at: old, pages: last - first)
+      // Before Linux 6.15 a move that shrinks told its old length, which may reach into another region.
+      let place = old - from + to
+      let room = unsafe (session.pointee.table.above(place)?.pointee.start ?? UInt64.max) - place
+      let kept = unsafe min(last - first, room >> region.pointee.granuleShift)
+      unsafe insertPart(of: region, first..<(first + kept), at: place)
+      unsafe insertLeft(by: region, first..<last, at: old)
       unsafe free(region)
+    }
+  }
+
+  /// mremap(2) of no length makes a second mapping of shared memory; how long it is nobody says.
+  private mutating func duplicate(_ from: UInt64, _ to: UInt64) {
+    guard let region = unsafe session.pointee.table.find(from), unsafe isOfFile(region),
+      unsafe session.pointee.table.find(to) == nil
+    else { return }
+    let page = unsafe region.pointee.page(of: from)
+    let room = unsafe (session.pointee.table.above(to)?.pointee.start ?? UInt64.max) - to
+    let pages = unsafe min(region.pointee.states.count - page, room / region.pointee.granule)
+    if pages > 0 {
+      unsafe insertFresh(
+        like: region, at: to, pages, firstPgoff: region.pointee.firstPgoff + page)
     }
   }
 
@@ -108,7 +128,35 @@ extension Reader {
     return found
   }
 
-  /// A place that was given up and may still be mapped: whoever faults there gets zeroes.
+  /// The place that pages were moved away from. Anonymous memory is empty there now; a file is what it was, so that
+  /// its content has to be mapped, or filled, once more.
+  private func insertLeft(
+    by region: UnsafeMutablePointer<RegionRecord>, _ pages: Range<UInt64>, at start: UInt64
+  ) {
+    let firstPgoff = unsafe region.pointee.firstPgoff + pages.lowerBound
+    unsafe isOfFile(region)
+      ? insertFresh(like: region, at: start, UInt64(pages.count), firstPgoff: firstPgoff)
+      : insertEmpty(like: region, at: start, pages: UInt64(pages.count))
+  }
+
+  private func isOfFile(_ region: UnsafeMutablePointer<RegionRecord>) -> Bool {
+    unsafe region.pointee.backing != nil || region.pointee.shape.shared
+  }
+
+  /// Pages like those of a region, none of which is mapped yet.
+  private func insertFresh(
+    like region: UnsafeMutablePointer<RegionRecord>, at start: UInt64, _ pages: UInt64,
+    firstPgoff: UInt64
+  ) {
+    guard let memory = try? Mapping.scratch(PageStates.bytes(for: pages)) else { return }
+    unsafe session.pointee.table.insert(
+      makeRecord(
+        session: session, start: start, length: pages << region.pointee.granuleShift, instance,
+        firstPgoff: firstPgoff, region.pointee.shape, backing: region.pointee.backing, memory,
+        PageStates(memory.base, count: pages)))
+  }
+
+  /// Memory that nobody handed over content for: whoever faults there gets zeroes.
   private func insertEmpty(
     like region: UnsafeMutablePointer<RegionRecord>, at start: UInt64, pages: UInt64
   ) {
@@ -119,6 +167,17 @@ extension Reader {
       makeRecord(
         session: session, start: start, length: pages << region.pointee.granuleShift, instance,
         firstPgoff: 0, shape, backing: nil, memory, PageStates(memory.base, count: pages)))
+  }
+
+  /// Poisons a page that nobody knows content for; whoever touches it asks again where the kernel puts that off.
+  private func refuse(_ page: UInt64, _ client: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
+    reporter.strangeFault(client, page)
+    if !canPoison {
+      unsafe session.pointee.client?._withUnsafeGuaranteedRef { _ = $0.kill(reporter) }
+    } else if !calls.poison(page, length: 4096).succeeded {
+      calls.wake(page, length: 4096)
+    }
+    return nil
   }
 
   /// A fault in no region. In this process: its region was detached. Of a client: a mapping that grew behind a region
@@ -132,11 +191,7 @@ extension Reader {
     }
     let id = unsafe client._withUnsafeGuaranteedRef { $0.id }
     guard let below = unsafe session.pointee.table.below(address) else {
-      reporter.strangeFault(id, address)
-      let result = calls.poison(page, length: 4096)
-      // It asks again where the kernel put that off.
-      if !result.succeeded { calls.wake(page, length: 4096) }
-      return nil
+      return unsafe refuse(page, id)
     }
     reporter.grew(id, address)
     // A piece at a time: how far it grew nobody says.
@@ -150,7 +205,16 @@ extension Reader {
       calls.wake(page, length: 4096)
       return nil
     }
-    unsafe insertEmpty(like: below, at: start, pages: length / granule)
-    return unsafe session.pointee.table.find(address)
+    guard unsafe isOfFile(below) else {
+      unsafe insertEmpty(like: below, at: start, pages: length / granule)
+      return unsafe session.pointee.table.find(address)
+    }
+    // More of a file is more of the object, as far as there is any.
+    let firstPgoff = unsafe below.pointee.pgoffs.upperBound
+    let limit =
+      unsafe below.pointee.backing?.pointee.states.count ?? below.pointee.instance.pointee.count
+    let pages = min(length / granule, limit - min(limit, firstPgoff))
+    if pages > 0 { unsafe insertFresh(like: below, at: start, pages, firstPgoff: firstPgoff) }
+    return unsafe session.pointee.table.find(address) ?? refuse(page, id)
   }
 }

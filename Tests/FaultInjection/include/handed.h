@@ -17,7 +17,7 @@ enum handed_scenario : int32_t {
   HANDED_SLEEP,     /* touches nothing and sleeps */
   HANDED_DISCARD,   /* gives pages back, before and after they were there; they read zero */
   HANDED_MOVE,      /* mremap of a middle part: content at the new place, the rest where it was */
-  HANDED_DONTUNMAP, /* the same with MREMAP_DONTUNMAP: the old place reads zero */
+  HANDED_DONTUNMAP, /* the same with MREMAP_DONTUNMAP: anonymous memory reads zero at the old place */
   HANDED_GROW,      /* mremap to twice the size; what grew reads zero */
   HANDED_UNMAP,     /* munmap under a thread that sleeps on a page nobody provides: SIGSEGV */
   HANDED_FORK,      /* three generations; each reads all, and a discard of one is not another's */
