@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connections from accept to close: who may connect, how long a handshake may take, and whose turn it is.
+// Connections from accept to close: who may connect, how long a handshake may take, and whose turn
+// it is.
 import Glibc
 import UffdHost
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a server ends: no new clients, every page of the old ones filled, and only then let go. Never is a uffd closed
-// with missing pages under a living client: what cannot be filled in time is poisoned.
+// How a server ends: no new clients, every page of the old ones filled, and only then let go. Never
+// is a uffd closed with missing pages under a living client: what cannot be filled in time is
+// poisoned.
 import Glibc
 import UffdHost
 import UffdReport
@@ -71,7 +72,8 @@ extension Server {
     endAll()
   }
 
-  /// Lets clients go, in the way of the phase. Asked twice is asked once, and children of forks may have come.
+  /// Lets clients go, in the way of the phase. Asked twice is asked once, and children of forks may
+  /// have come.
   func endAll() {
     for client in remaining {
       if phase == .poisoning {
@@ -92,7 +94,8 @@ extension Server {
     endAll()
   }
 
-  /// Clients that are waited for: not those that asked to be left alone, for they may have gone to another server.
+  /// Clients that are waited for: not those that asked to be left alone, for they may have gone to
+  /// another server.
   private var remaining: [any ServedClient] {
     service.clients.filter { sessions[$0.id]?.isDetached != true }
   }
