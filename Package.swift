@@ -98,7 +98,8 @@ let package = Package(
     .testTarget(
       name: "UffdServerTests", dependencies: ["UffdServer", "UffdHost"], swiftSettings: strict),
     .testTarget(
-      name: "CommandTests", dependencies: ["uffdhost", "UffdReport", "UffdHost", "TestSupport"],
+      name: "CommandTests",
+      dependencies: ["uffdhost", "UffdReport", "UffdHost", "UffdServer", "TestSupport"],
       swiftSettings: strict),
     // Runs programs, compiles C, finds what was built.
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),

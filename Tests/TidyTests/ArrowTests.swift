@@ -12,12 +12,17 @@ struct ArrowTests {
     ("Sources/UffdHost/Fault/", ["Glibc", "Synchronization", "UffdPluginABI"]),
     ("Sources/UffdHost/Provider/", ["Glibc", "Synchronization", "UffdPluginABI"]),
     ("Sources/UffdReport/", ["Glibc", "UffdHost"]),
+    (
+      "Sources/UffdServer/", ["CLinux", "Glibc", "Synchronization", "UffdHost", "UffdReport"]
+    ),
+    ("Sources/UffdServer/Kernel/", ["CLinux", "Glibc", "Synchronization", "UffdHost"]),
+    ("Sources/UffdServer/Dialects/", ["UffdHost"]),
     ("Sources/UffdDoctor/", ["CLinux", "Glibc", "KernelProbes"]),
     (
       "Sources/uffdhost/",
       [
         "Glibc", "Synchronization", "UffdConformance", "UffdDoctor", "UffdHost", "UffdPattern",
-        "UffdReport",
+        "UffdReport", "UffdServer",
       ]
     ),
     (
