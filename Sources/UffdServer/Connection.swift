@@ -6,9 +6,12 @@ import UffdHost
 final class Connection {
   /// Of the server, never reused.
   let id: UInt64
+  let began = monotonicNanoseconds()
   let socket: UnixSocket
   let peer: Peer
   var inbox = Inbox()
+  /// Bytes that have come, taken or not.
+  private(set) var arrivedBytes: UInt64 = 0
   /// Nil until the first bytes were recognised.
   var dialect: (any Dialect)?
   /// Answers that did not fit into the socket yet.
@@ -60,6 +63,7 @@ final class Connection {
     }
     guard let arrival else { return false }
     inbox.bytes += arrival.bytes
+    arrivedBytes += UInt64(arrival.bytes.count)
     inbox.descriptors += arrival.descriptors
     if arrival.bytes.isEmpty { inbox.isClosed = true }
     if arrival.lostDescriptors {

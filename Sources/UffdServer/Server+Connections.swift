@@ -3,6 +3,7 @@
 // it is.
 import Glibc
 import UffdHost
+import UffdReport
 
 extension Server {
   /// Bytes of a connection that are read in one turn: this many pieces.
@@ -75,11 +76,10 @@ extension Server {
       if connection.isExcused || connection.isClosing {
         close(connection)
       } else {
-        let seconds = Double(options.handshakeNanoseconds) / 1e9
+        let time = Units.duration(nanoseconds: now - connection.began)
         refuse(
           connection,
-          "\(connection.inbox.bytes.count) bytes came in \(seconds) seconds and are no whole handshake"
-        )
+          "\(connection.arrivedBytes) bytes came in \(time) and are no whole handshake")
         close(connection)
       }
     }
@@ -178,7 +178,7 @@ extension Server {
     } else if connection.inbox.isClosed, connection.client == nil, !connection.isExcused {
       refuse(
         connection,
-        "the connection ended after \(connection.inbox.bytes.count) bytes and \(connection.inbox.descriptors.count) "
+        "the connection ended after \(connection.arrivedBytes) bytes and \(connection.inbox.descriptors.count) "
           + "descriptors that are no whole handshake")
     }
   }

@@ -69,7 +69,17 @@ extension Server {
     )
     manager.tellStopping("draining \(count) clients")
     acceptLast()
+    hurryHandshakes(now)
     endAll()
+  }
+
+  /// Whoever has connected is still served, if he hands over what he has in a moment.
+  private func hurryHandshakes(_ now: UInt64) {
+    for connection in connections.values {
+      if let deadline = connection.deadline {
+        connection.deadline = min(deadline, now + 1_000_000_000)
+      }
+    }
   }
 
   /// Lets clients go, in the way of the phase. Asked twice is asked once, and children of forks may
