@@ -103,11 +103,15 @@ let package = Package(
       exclude: ["Providers"], swiftSettings: strict),
     .testTarget(
       name: "UffdReportTests", dependencies: ["UffdReport", "UffdHost"], swiftSettings: strict),
-    // Dialects against recorded hand-offs and a fuzzer.
+    // Dialects against recorded hand-offs and a fuzzer; the server with a core of the tests' own,
+    // and the command with clients in this process.
     .testTarget(
-      name: "UffdServerTests", dependencies: ["UffdServer", "UffdHost"], swiftSettings: strict),
+      name: "UffdServerTests",
+      dependencies: ["UffdServer", "UffdHost", "CLinux", "TestSupport", "uffdhost"],
+      swiftSettings: strict),
     .testTarget(
-      name: "CommandTests", dependencies: ["uffdhost", "UffdReport", "UffdHost", "TestSupport"],
+      name: "CommandTests",
+      dependencies: ["uffdhost", "UffdReport", "UffdHost", "UffdServer", "TestSupport"],
       swiftSettings: strict),
     // Runs programs, compiles C, finds what was built.
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),

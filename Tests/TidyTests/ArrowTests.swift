@@ -12,9 +12,11 @@ struct ArrowTests {
     ("Sources/UffdHost/Fault/", ["Glibc", "Synchronization", "UffdPluginABI"]),
     ("Sources/UffdHost/Provider/", ["Glibc", "Synchronization", "UffdPluginABI"]),
     ("Sources/UffdReport/", ["Glibc", "UffdHost"]),
-    ("Sources/UffdServer/", ["Glibc", "Synchronization", "UffdHost", "UffdReport"]),
+    (
+      "Sources/UffdServer/", ["CLinux", "Glibc", "Synchronization", "UffdHost", "UffdReport"]
+    ),
+    ("Sources/UffdServer/Kernel/", ["CLinux", "Glibc", "Synchronization", "UffdHost"]),
     ("Sources/UffdServer/Dialects/", ["UffdHost"]),
-    ("Sources/UffdServer/Kernel/", ["CLinux", "Glibc", "UffdHost"]),
     (
       "Sources/UffdBench/",
       ["CBench", "Glibc", "Synchronization", "UffdHost", "UffdReport"]
