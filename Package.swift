@@ -94,6 +94,10 @@ let package = Package(
       exclude: ["Providers"], swiftSettings: strict),
     .testTarget(
       name: "UffdReportTests", dependencies: ["UffdReport", "UffdHost"], swiftSettings: strict),
+    // Dialects against recorded hand-offs and a fuzzer.
+    .testTarget(
+      name: "UffdServerTests", dependencies: ["UffdServer", "UffdHost", "CLinux"],
+      swiftSettings: strict),
     .testTarget(
       name: "CommandTests", dependencies: ["uffdhost", "UffdReport", "UffdHost", "TestSupport"],
       swiftSettings: strict),
