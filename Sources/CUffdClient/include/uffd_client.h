@@ -232,12 +232,14 @@ struct uffd_client_progress {
 };
 
 /* The kernel's UFFD_FEATURE_* for uffd_client_open_uffd. FORK needs CAP_SYS_PTRACE. */
-#define UFFD_CLIENT_EVENT_FORK (UINT64_C(1) << 1)
-#define UFFD_CLIENT_EVENT_REMAP (UINT64_C(1) << 2)
-#define UFFD_CLIENT_EVENT_REMOVE (UINT64_C(1) << 3)
-#define UFFD_CLIENT_EVENT_UNMAP (UINT64_C(1) << 6)
-/* What a program should want that does not fork with such memory. */
-#define UFFD_CLIENT_FEATURES (UFFD_CLIENT_EVENT_REMAP | UFFD_CLIENT_EVENT_REMOVE | UFFD_CLIENT_EVENT_UNMAP)
+enum uffd_client_feature {
+  UFFD_CLIENT_EVENT_FORK = 1 << 1,
+  UFFD_CLIENT_EVENT_REMAP = 1 << 2,
+  UFFD_CLIENT_EVENT_REMOVE = 1 << 3,
+  UFFD_CLIENT_EVENT_UNMAP = 1 << 6,
+  /* What a program should want that does not fork with such memory. */
+  UFFD_CLIENT_FEATURES = UFFD_CLIENT_EVENT_REMAP | UFFD_CLIENT_EVENT_REMOVE | UFFD_CLIENT_EVENT_UNMAP
+};
 
 enum uffd_client_open_flag {
   /* Where this process may not watch the kernel's accesses, watch its own only. */
@@ -717,7 +719,7 @@ int uffd_client_open_uffd(struct uffd_client *c, uint64_t features, unsigned fla
     return result;
   }
   (void)close(fd);
-  for (wanted = features & available;; wanted &= ~UFFD_CLIENT_EVENT_FORK) {
+  for (wanted = features & available;; wanted &= ~(uint64_t)UFFD_CLIENT_EVENT_FORK) {
     uint64_t answer = wanted;
     fd = uffd_client__new_uffd(c, flags);
     if (fd < 0) return uffd_client__system(c, "opening a userfaultfd");
