@@ -85,6 +85,7 @@ AT(uffd_client_progress, given_up, 120);
 _Static_assert(UFFD_CLIENT__IOC_NEW == 0xAA00, "USERFAULTFD_IOC_NEW");
 _Static_assert(UFFD_CLIENT__IOC_API == UFFDIO_API, "UFFDIO_API");
 _Static_assert(UFFD_CLIENT__IOC_REGISTER == UFFDIO_REGISTER, "UFFDIO_REGISTER");
+_Static_assert(UFFD_CLIENT__IOC_UNREGISTER == UFFDIO_UNREGISTER, "UFFDIO_UNREGISTER");
 _Static_assert(sizeof(struct uffd_client__api) == sizeof(struct uffdio_api), "uffdio_api");
 _Static_assert(sizeof(struct uffd_client__register) == sizeof(struct uffdio_register), "uffdio_register");
 _Static_assert(UFFD_CLIENT__CAN_COPY == 1ull << _UFFDIO_COPY, "_UFFDIO_COPY");
