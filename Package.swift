@@ -99,8 +99,7 @@ let package = Package(
       name: "UffdReportTests", dependencies: ["UffdReport", "UffdHost"], swiftSettings: strict),
     // Dialects against recorded hand-offs and a fuzzer.
     .testTarget(
-      name: "UffdServerTests", dependencies: ["UffdServer", "UffdHost", "CLinux"],
-      swiftSettings: strict),
+      name: "UffdServerTests", dependencies: ["UffdServer", "UffdHost"], swiftSettings: strict),
     .testTarget(
       name: "CommandTests", dependencies: ["uffdhost", "UffdReport", "UffdHost", "TestSupport"],
       swiftSettings: strict),
