@@ -32,6 +32,7 @@ let package = Package(
     .library(name: "UffdHost", targets: ["UffdHost"]),
     .library(name: "UffdPluginABI", targets: ["UffdPluginABI"]),
     .library(name: "UffdProviderKit", targets: ["UffdProviderKit"]),
+    .library(name: "UffdClient", targets: ["UffdClient"]),
     .executable(name: "uffdhost", targets: ["uffdhost"]),
     .library(name: "AnonProvider", type: .dynamic, targets: ["AnonProvider"]),
     .library(name: "ShmemProvider", type: .dynamic, targets: ["ShmemProvider"]),
@@ -52,6 +53,8 @@ let package = Package(
       swiftSettings: strict),
     // A client of the native protocol in one header. Knows nobody.
     .target(name: "CUffdClient", cSettings: strictC),
+    // The same for Swift programs.
+    .target(name: "UffdClient", dependencies: ["CUffdClient"], swiftSettings: strict),
     // The kernel behaviours the host relies on, as experiments. For the doctor.
     .target(name: "KernelProbes", dependencies: ["CLinux"], cSettings: strictC),
     // What works on this machine, what does not, and how to mend it. Does not know the core.
