@@ -27,7 +27,7 @@ enum shown look(const volatile void *memory, uint64_t length, uint64_t offset) {
       return SHOWS_WRONG;
     }
   }
-  return zero == 0 ? SHOWS_PATTERN : pattern == 0 ? SHOWS_ZERO : SHOWS_TURNED;
+  return pattern == 0 ? SHOWS_ZERO : zero == 0 ? SHOWS_PATTERN : SHOWS_TURNED;
 }
 
 void expect_pattern(const volatile void *memory, uint64_t length, uint64_t offset) {

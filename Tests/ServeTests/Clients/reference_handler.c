@@ -7,7 +7,8 @@
  *   reference_handler SOCKET SEED SIZE [delay=MICROSECONDS] [bad=FIRST:COUNT] [defect=NAME]
  *
  * Pages FIRST ..< FIRST + COUNT of the object, counted in the client's pages, are poisoned.
- * NAME: keeps-discarded, forgets-moved, forgets-unmapped, forgets-child, ignores-offset, drops-faults, tears-pages.
+ * NAME: keeps-discarded, forgets-moved, forgets-unmapped, forgets-child, ignores-offset, drops-faults,
+ * tears-pages, installs-late.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -218,6 +219,8 @@ static int install(int uffd, uint64_t start, uint64_t page, uint64_t shows) {
   return ioctl(uffd, UFFDIO_COPY, &copy) ? errno : 0;
 }
 
+static void drain(int uffd);
+
 static void serve(struct fault fault) {
   struct space *space = space_of(fault.uffd);
   if (!space) return;
@@ -235,6 +238,12 @@ static void serve(struct fault fault) {
   if (has("drops-faults") && fault.address / page % 61 == 17) return;
   uint64_t start = fault.address & ~(page - 1);
   int error = install(fault.uffd, start, page, shows);
+  /* Decides, hears of a discard, and installs as it had decided. */
+  while (has("installs-late") && error == EAGAIN) {
+    drain(fault.uffd);
+    error = install(fault.uffd, start, page, shows);
+  }
+  if (has("forgets-unmapped") && error == ENOENT) return;
   switch (error) {
     case 0: break;
     case EAGAIN: park(fault, 200000); break;
