@@ -50,6 +50,8 @@ let package = Package(
     .target(
       name: "UffdServer", dependencies: ["UffdHost", "UffdReport", "CLinux"],
       swiftSettings: strict),
+    // A client of the native protocol in one header. Knows nobody.
+    .target(name: "CUffdClient", cSettings: strictC),
     // The kernel behaviours the host relies on, as experiments. For the doctor.
     .target(name: "KernelProbes", dependencies: ["CLinux"], cSettings: strictC),
     // What works on this machine, what does not, and how to mend it. Does not know the core.
@@ -61,11 +63,20 @@ let package = Package(
       name: "UffdConformance",
       dependencies: ["UffdHost", "UffdReport", "UffdPluginABI", "CLinux", "CHookTrap"],
       swiftSettings: strict),
+    // What uffdhost is measured against: a handler in C, the kernel, and the client that touches.
+    .target(name: "CBench", dependencies: ["CLinux"], cSettings: strictC),
+    // Measures the host beside them.
+    .target(
+      name: "UffdBench", dependencies: ["UffdHost", "UffdReport", "CBench"], swiftSettings: strict),
+    // The least that a Swift program with a provider can be; for the figure of the start.
+    .executableTarget(
+      name: "uffdhost-empty", path: "Sources/EmptyProgram", swiftSettings: strict),
     // The command.
     .executableTarget(
       name: "uffdhost",
       dependencies: [
         "UffdHost", "UffdReport", "UffdDoctor", "UffdPattern", "UffdConformance", "UffdServer",
+        "UffdBench",
       ],
       swiftSettings: strict),
     // For authors of providers in Swift; linked into the provider, never into the host.
@@ -92,6 +103,9 @@ let package = Package(
       exclude: ["Providers"], swiftSettings: strict),
     .testTarget(
       name: "UffdReportTests", dependencies: ["UffdReport", "UffdHost"], swiftSettings: strict),
+    // Dialects against recorded hand-offs and a fuzzer.
+    .testTarget(
+      name: "UffdServerTests", dependencies: ["UffdServer", "UffdHost"], swiftSettings: strict),
     .testTarget(
       name: "CommandTests", dependencies: ["uffdhost", "UffdReport", "UffdHost", "TestSupport"],
       swiftSettings: strict),

@@ -124,6 +124,48 @@ void clinux_eventfd_clear(int fd) {
   (void)ignored;
 }
 
+int32_t clinux_epoll_create(void) {
+  int fd = epoll_create1(EPOLL_CLOEXEC);
+  return fd < 0 ? -errno : fd;
+}
+
+int32_t clinux_epoll_add(int epoll, int fd, uint64_t tag, int exclusive) {
+  struct epoll_event event = {.events = EPOLLIN | (exclusive ? EPOLLEXCLUSIVE : 0), .data.u64 = tag};
+  return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+int32_t clinux_epoll_remove(int epoll, int fd) {
+  return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL) ? -errno : 0;
+}
+
+int32_t clinux_epoll_wait(int epoll, uint64_t *tags, uint32_t capacity, int64_t timeout_nanoseconds) {
+  struct epoll_event events[32];
+  struct timespec timeout = {timeout_nanoseconds / 1000000000, timeout_nanoseconds % 1000000000};
+  /* The C library may be older than its wrapper (glibc 2.35); the kernel has the call since 5.11. */
+  long count = syscall(SYS_epoll_pwait2, epoll, events, capacity < 32 ? capacity : 32,
+                       timeout_nanoseconds < 0 ? NULL : &timeout, NULL, (size_t)0);
+  if (count < 0) return -errno;
+  for (long i = 0; i < count; i++) tags[i] = events[i].data.u64;
+  return (int32_t)count;
+}
+
+int32_t clinux_pidfd_kill(int pidfd, int signal) {
+  return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) ? -errno : 0;
+}
+
+int32_t clinux_get_seals(int fd) {
+  int seals = fcntl(fd, F_GET_SEALS);
+  return seals < 0 ? -errno : seals;
+}
+
+int32_t clinux_file_identity(int fd, uint64_t *device, uint64_t *inode) {
+  struct stat info;
+  if (fstat(fd, &info)) return -errno;
+  *device = (uint64_t)info.st_dev;
+  *inode = (uint64_t)info.st_ino;
+  return 0;
+}
+
 int32_t clinux_poll(struct pollfd *fds, uint64_t count, int64_t timeout_nanoseconds) {
   struct timespec timeout = {timeout_nanoseconds / 1000000000, timeout_nanoseconds % 1000000000};
   int ready = ppoll(fds, count, timeout_nanoseconds < 0 ? NULL : &timeout, NULL);

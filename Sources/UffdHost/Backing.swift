@@ -33,6 +33,28 @@
       file, granule, count, base: mapping.address, publisher.calls)
   }
 
+  /// Takes a client's memfd, empty or not, of which `size` bytes are served; its bytes are the object's.
+  init(
+    memfd: MemoryFile, size: UInt64, granule: UInt64, publisher: Userfaultfd
+  ) throws(HostError) {
+    file = memfd
+    self.size = size
+    arrivesFilled = false
+    let mapping: Mapping
+    do {
+      mapping = try Mapping.foreignWindow(fd: memfd.fd, length: size)
+      try publisher.register(mapping.address, length: size, minor: false)
+    } catch {
+      throw HostError(
+        .usage,
+        "the memfd that came along cannot be filled (\(error.name)); it must be open for writing, and not "
+          + "sealed against it")
+    }
+    publisherMapping = mapping
+    unsafe (record, states) = unsafe try Backing.makeRecord(
+      memfd, granule, size / granule, base: mapping.address, publisher.calls, isForeign: true)
+  }
+
   /// Takes a file that is itself the backing.
   init(
     file: MemoryFile, size: UInt64, granule: UInt64, count: UInt64, publisher: Userfaultfd
@@ -46,7 +68,8 @@
   }
 
   private static func makeRecord(
-    _ file: MemoryFile, _ granule: UInt64, _ count: UInt64, base: UInt64, _ publisher: UffdCalls
+    _ file: MemoryFile, _ granule: UInt64, _ count: UInt64, base: UInt64, _ publisher: UffdCalls,
+    isForeign: Bool = false
   ) throws(HostError) -> (UnsafeMutablePointer<BackingRecord>, Mapping) {
     let states: Mapping
     do {
@@ -60,7 +83,7 @@
       to: BackingRecord(
         states: PageStates(states.base, count: count), publisherBase: base, publisher: publisher,
         file: Unmanaged.passUnretained(file), granule: granule, isHugetlb: file.kind == .hugetlb,
-        pageSize: file.pageSize))
+        isForeign: isForeign, pageSize: file.pageSize))
     return unsafe (record, states)
   }
 

@@ -1,55 +1,166 @@
 // SPDX-License-Identifier: Apache-2.0
+import Synchronization
 
 /// One client: a process that handed its userfaultfd over. Its regions are served until it ends, is drained, or
 /// asks to be left alone. All members may be called from any thread but a reader.
-package final class Client: Sendable {
+///
+/// One reader serves it: the thread that reads its uffd is the thread that installs its pages, so that a discard
+/// and an install never cross (Exclusion.swift).
+@safe package final class Client: @unchecked Sendable {
   /// How serving a client ended.
   package enum End: Sendable, Equatable {
     /// Its memory is gone: it exited, or executed another program.
     case gone
     /// Every page is there (or poisoned), and nothing is watched any more. `poisoned` counts bytes.
     case drained(poisoned: UInt64)
-    /// The host took its readers down.
-    case stopped
   }
+  package typealias OnEnd = @Sendable (Client, End) -> Void
 
   /// Unique in this process, never reused.
   package let id: UInt64
   package let identity: ClientIdentity
+  /// The client that forked it, if one did. Which process it is the kernel does not say.
+  package let parent: UInt64?
 
-  /// Serves what a client handed over. The uffd's handshake is done and its ranges are registered. Owns `uffd` and
-  /// `backings` from now on, whether it throws or not.
+  let instance: Instance
+  let uffd: Descriptor
+  let record: SessionPointer
+  let onEnd: OnEnd
+  private let port: ReaderPort
+  private let countersMemory: Mapping
+  private let phase = Mutex(ClientProgress.Phase.serving)
+  private static let nextIdentifier = Mutex<UInt64>(1)
+
+  // The reader's own, after it has adopted the client.
+  var backings: [Backing] = []
+  /// The pidfd is in the poller.
+  var isExitWatched = false
+
+  /// Serves what a client handed over. The uffd's handshake is done, its ranges are registered, it does not block.
+  /// Owns `uffd` and `backings` from now on, whether it throws or not.
   ///
-  /// `onEnd` is called once, on a reader: it must only ring a bell.
+  /// `onEnd` is called once, on a reader, and for each child that the client forks, too: it must only ring a bell.
   ///
   /// Throws `.usage` for regions that cannot be served, with the reason; nothing is served then.
-  package init(
+  package convenience init(
     _ instance: Instance, _ identity: ClientIdentity, uffd: Descriptor, regions: [ClientRegion],
-    backings: [Descriptor] = [], onEnd: @escaping @Sendable (Client, End) -> Void
+    backings: [Descriptor] = [], onEnd: @escaping OnEnd
   ) throws(HostError) {
-    id = 0
+    let plan = try ClientPlan(instance, regions, backings)
+    try self.init(
+      instance, identity, uffd, instance.host.session.readers.leastLoaded(), parent: nil, onEnd)
+    let regions = unsafe try plan.makeRecords(session: record)
+    for region in regions { unsafe record.pointee.table.insert(region.region) }
+    self.backings = plan.backings
+    instance.host.clients.add(self)
+    port.perform(.adopt(self))
+  }
+
+  init(
+    _ instance: Instance, _ identity: ClientIdentity, _ uffd: Descriptor, _ port: ReaderPort,
+    parent: UInt64?, _ onEnd: @escaping OnEnd
+  ) throws(HostError) {
+    do {
+      countersMemory = try Mapping.scratch(Counters.bytes + LatencyRecord.bytes)
+    } catch {
+      throw HostError(.system, "there is no memory for another client (\(error.name))")
+    }
+    try instance.use()
+    id = Client.nextIdentifier.withLock { next in
+      defer { next += 1 }
+      return next
+    }
+    self.instance = instance
     self.identity = identity
-    throw HostError(.system, "other processes are not served yet")
+    self.uffd = uffd
+    self.port = port
+    self.parent = parent
+    self.onEnd = onEnd
+    unsafe record = .allocate(capacity: 1)
+    let base = unsafe countersMemory.base
+    unsafe record.initialize(
+      to: SessionRecord(
+        calls: UffdCalls(fd: uffd.fd, table: instance.host.options.tuning.calls ?? .kernel),
+        exclusion: .none, counters: Counters(base),
+        latency: LatencyRecord(base + Int(Counters.bytes)),
+        client: Unmanaged.passUnretained(self)))
+  }
+
+  deinit {
+    for index in unsafe 0..<record.pointee.table.count {
+      unsafe free(record.pointee.table.regions[index])
+    }
+    unsafe record.pointee.table.free()
+    unsafe record.deallocate()
+    instance.unuse()
   }
 
   /// More regions of the same uffd. All of them or none.
-  package func add(_ regions: [ClientRegion], backings: [Descriptor] = []) throws(HostError) {}
+  package func add(_ regions: [ClientRegion], backings: [Descriptor] = []) throws(HostError) {
+    let plan = try ClientPlan(instance, regions, backings)
+    let addition = ClientAddition(plan)
+    port.perform(.change(self, .add(addition)))
+    if let error = addition.error { throw error }
+  }
 
   /// Fills what is missing in [start, start + length), stops watching it, and calls `completion` on a reader with
   /// nil or what went wrong. The range begins and ends with regions.
   package func remove(
     start: UInt64, length: UInt64, completion: @escaping @Sendable (HostError?) -> Void
-  ) {}
+  ) {
+    let (end, overflow) = start.addingReportingOverflow(length)
+    guard !overflow, length > 0 else {
+      return completion(HostError(.usage, "a range of \(length) bytes at \(start) is no memory"))
+    }
+    port.perform(.change(self, .remove(start..<end, completion)))
+  }
 
   /// Fills everything, then stops watching; ends with `.drained`. Asked twice is asked once.
-  package func drain() {}
+  package func drain() { port.perform(.change(self, .drain)) }
 
   /// Poisons what is still missing (or kills the client where the kernel cannot poison), then stops watching; ends
   /// with `.drained`.
-  package func poisonMissing() {}
+  package func poisonMissing() { port.perform(.change(self, .poisonMissing)) }
 
   /// Stops serving and keeps the uffd open until the client ends, so that missing pages stall and never read zero.
-  package func detach() {}
+  /// Who holds the uffd serves it from now on, its events too.
+  package func detach() { port.perform(.change(self, .detach)) }
 
-  package var progress: ClientProgress { ClientProgress() }
+  /// How far its memory is served, counted now.
+  package var progress: ClientProgress {
+    var progress = ClientProgress()
+    let inspection = ClientInspection()
+    port.perform(.change(self, .inspect(inspection)))
+    progress.regions = inspection.count()
+    progress.isTruncated = inspection.isTruncated
+    progress.phase = phase.withLock { $0 }
+    unsafe record.pointee.counters.add(to: &progress.statistics)
+    progress.statistics.parkedNow = inspection.parked
+    progress.latency = unsafe record.pointee.latency.summary
+    return progress
+  }
+
+  // MARK: For its reader
+
+  func enter(_ next: ClientProgress.Phase) { phase.withLock { $0 = next } }
+  var currentPhase: ClientProgress.Phase { phase.withLock { $0 } }
+
+  /// UFFDIO_UNREGISTER; why it failed, if it did.
+  func unregister(_ start: UInt64, _ length: UInt64) -> Errno? {
+    do {
+      try Userfaultfd.unregister(uffd, start, length: length)
+      return nil
+    } catch {
+      return error
+    }
+  }
+
+  /// Kills the process; false: which one it is nobody knows.
+  func kill(_ reporter: Reporter) -> Bool {
+    guard parent == nil, let pidfd = identity.pidfd else {
+      reporter.cannotKill(id)
+      return false
+    }
+    return pidfd.kill()
+  }
 }

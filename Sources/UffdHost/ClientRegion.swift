@@ -99,7 +99,11 @@ package struct ClientProgress: Sendable, Equatable {
   }
   package var phase = Phase.serving
   package var regions: [Region] = []
+  /// There are more regions than are told.
+  package var isTruncated = false
   package var statistics = Statistics()
+  /// From the read of a fault's message to its install.
+  package var latency = LatencySummary()
   package init() {}
   package var bytes: UInt64 { regions.reduce(0) { $0 + $1.length } }
   package var missingBytes: UInt64 { regions.reduce(0) { $0 + $1.missingBytes } }

@@ -37,6 +37,8 @@ public final class Host: Sendable {
   let session: Session
   /// Watches the publisher mappings. Nobody ever touches those, so nobody reads it.
   let publisher: Userfaultfd
+  /// The clients that are served now.
+  package let clients = ClientList()
 
   /// Opens userfaultfd and starts the readers.
   ///
@@ -71,8 +73,20 @@ public final class Host: Sendable {
     try Instance(self, provider, parameters)
   }
 
+  /// The same for clients only: no memory is made that nobody here would map. ``Instance/map(_:)`` is not for such
+  /// an instance.
+  package func openForClients(
+    _ provider: Provider, parameters: [Parameter]
+  ) throws(HostError) -> Instance {
+    try Instance(self, provider, parameters, makesBacking: false)
+  }
+
   /// What the host has done so far.
-  public var statistics: Statistics { session.statistics }
+  public var statistics: Statistics {
+    var statistics = session.readers.statistics
+    clients.add(to: &statistics)
+    return statistics
+  }
 
   deinit {
     // Instances and regions hold the host, so none is left: no page of anybody is missing.

@@ -28,6 +28,8 @@ import UffdPluginABI
   private let warmBits: Mapping
   private let violation = Mutex<String?>(nil)
   private let life = Mutex(Life())
+  /// Memfds that clients handed over, by which file they are: clones that map one file share its pages.
+  private let foreign = Mutex<[FileIdentity: WeakBacking]>([:])
 
   private struct Life {
     /// Regions attached, and calls of ours that use the provider.
@@ -40,18 +42,20 @@ import UffdPluginABI
   /// Whether regions share memory of the host (or a file) in which content is published.
   public var hasBacking: Bool { backing != nil }
 
-  init(_ host: Host, _ provider: Provider, _ parameters: [Parameter]) throws(HostError) {
+  init(
+    _ host: Host, _ provider: Provider, _ parameters: [Parameter], makesBacking: Bool = true
+  ) throws(HostError) {
     try ParameterInfo.check(parameters, against: provider.parameters, provider: provider.name)
     let arena = StagingArena(cap: host.options.stagingCap)
     let configured = try ConfiguredProvider(
       provider, parameters, arena, log: host.options.log,
-      kick: { [weak session = host.session] ticket in session?.kick(ticket) })
+      kick: { [weak readers = host.session.readers] ticket in readers?.kick(ticket) })
     let traits = configured.traits
     let count = (traits.objectSize - 1) / traits.granule + 1
     let isInline = traits.threadModel == .parallel && !traits.mayBlock
     do {
       warmBits = try Mapping.scratch(count / 64 * 8 + 16)
-      backing = try configured.makeBacking(count, host.publisher)
+      backing = makesBacking ? try configured.makeBacking(count, host.publisher) : nil
       if let serial = provider.serialExecutor {
         executor = serial
         ownsExecutor = false
@@ -194,6 +198,35 @@ import UffdPluginABI
     if unsafe record.inFlight.acquired == 0 { unsafe record.deallocate() }
   }
 
+  /// The state and the publisher mapping of a memfd that a client handed over. `extent` is where its regions end.
+  func backing(
+    of descriptor: Descriptor, pageSize: UInt64, extent: UInt64
+  ) throws(HostError) -> Backing {
+    let (file, size) = try MemoryFile.adopt(descriptor)
+    guard file.pageSize == pageSize else {
+      throw HostError(
+        .usage,
+        "the memfd that came along has pages of \(file.pageSize) bytes, and its region \(pageSize)")
+    }
+    guard extent <= size else {
+      throw HostError(
+        .usage,
+        "the memfd that came along has \(size) bytes, and a region shows it up to \(extent): a byte of the "
+          + "memfd is the byte of the object at the same offset")
+    }
+    let identity = file.identity
+    if let known = foreign.withLock({ $0[identity]?.backing }) { return known }
+    let served = min(size / granule, granuleCount) * granule
+    let backing = try Backing(
+      memfd: file, size: served, granule: granule, publisher: host.publisher)
+    return foreign.withLock { foreign in
+      if let known = foreign[identity]?.backing { return known }
+      foreign = foreign.filter { $0.value.backing != nil }
+      foreign[identity] = WeakBacking(backing: backing)
+      return backing
+    }
+  }
+
   /// Keeps the instance open until `unuse`.
   func use() throws(HostError) {
     let isOpen = life.withLock { life in
@@ -239,6 +272,10 @@ import UffdPluginABI
   func noteViolation(_ text: String) { violation.withLock { $0 = text } }
   /// How the provider broke the contract, if it did: its regions fail closed since.
   public var contractViolation: String? { violation.withLock { $0 } }
+}
+
+private struct WeakBacking {
+  weak var backing: Backing?
 }
 
 /// What can_userfault answered: nil, or why the region may not attach.

@@ -34,7 +34,6 @@ import UffdPluginABI
   private let stateMemory: Mapping
   private let record: UnsafeMutablePointer<RegionRecord>
   private let phase = Mutex(Phase.serving)
-  private static let nextIdentifier = Mutex<UInt64>(1)
 
   init(_ instance: Instance, _ options: Options) throws(HostError) {
     let window = try instance.window(options.firstGranule, options.granules)
@@ -79,16 +78,14 @@ import UffdPluginABI
     unsafe record = .allocate(capacity: 1)
     unsafe record.initialize(
       to: RegionRecord(
-        start: mapping.address, length: length, granule: instance.granule,
+        session: instance.host.session.record, start: mapping.address, length: length,
+        granule: instance.granule,
         granuleShift: UInt64(instance.granule.trailingZeroBitCount),
         pageSize: instance.backing?.file.pageSize ?? 4096, firstPgoff: window.lowerBound,
         shape: shape, isHugetlb: kind == .hugetlb,
         states: PageStates(stateMemory.base, count: UInt64(window.count)),
         instance: instance.record, backing: instance.backing?.record,
-        id: Region.nextIdentifier.withLock { next in
-          next += 1
-          return next
-        }))
+        id: RegionIdentifier.next()))
     self.instance = instance
     granule = instance.granule
     sharing = isShared ? .shared : .private

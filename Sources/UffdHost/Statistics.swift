@@ -54,3 +54,26 @@ public struct Statistics: Sendable, Equatable {
   public var samples: UInt64 = 0
   public init() {}
 }
+
+extension Statistics {
+  mutating func add(_ other: Statistics) {
+    faults.missing += other.faults.missing
+    faults.minor += other.faults.minor
+    faults.wp += other.faults.wp
+    installed.copied += other.installed.copied
+    installed.zeroed += other.installed.zeroed
+    installed.continued += other.installed.continued
+    installed.poisoned += other.installed.poisoned
+    publishedBytes += other.publishedBytes
+    providedBytes += other.providedBytes
+    alreadyPresent += other.alreadyPresent
+    putOff += other.putOff
+    discarded += other.discarded
+    providerErrors += other.providerErrors
+    providerViolations += other.providerViolations
+    givenUp += other.givenUp
+    sampledProviderNanoseconds += other.sampledProviderNanoseconds
+    sampledKernelNanoseconds += other.sampledKernelNanoseconds
+    samples += other.samples
+  }
+}

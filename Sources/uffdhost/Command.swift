@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a command line asks for, as values. Options.swift makes them from argv, Main carries them out.
 
+import UffdBench
 import UffdHost
 
 enum Command: Sendable, Equatable {
   case run(RunOptions)
   case inspect(library: String, json: Bool)
   case check(CheckOptions)
+  case bench(BenchCommandOptions)
+  case serve(ServeOptions)
+  case status(socket: String, json: Bool)
   case doctor(deep: Bool, json: Bool)
   case help(HelpTopic)
   case version
@@ -30,6 +34,17 @@ struct CheckOptions: Sendable, Equatable {
   var seconds = 5
   /// Ids of checks or names of families; empty: all.
   var only: [String] = []
+}
+
+/// `uffdhost bench [LIB] [key=value ...]`.
+struct BenchCommandOptions: Sendable, Equatable {
+  var bench = BenchOptions()
+  var json = false
+  /// Files: where the report goes, and an earlier one.
+  var save: String?
+  var compare: String?
+  /// Percent by which a ratio may grow.
+  var threshold = 5.0
 }
 
 /// Which faults the touches shall meet.

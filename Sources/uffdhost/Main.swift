@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command: parses its words, does one thing, says how it went, returns a code.
 import Glibc
+import UffdBench
 import UffdConformance
 import UffdDoctor
 import UffdHost
@@ -16,7 +17,7 @@ enum Main {
     signal(SIGPIPE, SIG_IGN)
     occupyStandardDescriptors()
     let words = Array(CommandLine.arguments.dropFirst())
-    exit(ConformanceChild.run(words) ?? run(words))
+    exit(ConformanceChild.run(words) ?? BenchChild.run(words) ?? run(words))
   }
 
   /// Where a standard descriptor is closed, the next file that is opened would get its number: messages
@@ -31,6 +32,9 @@ enum Main {
       case .run(let options): return try RunCommand(options).run()
       case .inspect(let library, let json): try Inspection.show(library, json: json)
       case .check(let options): return try CheckCommand(options).run()
+      case .bench(let options): return try BenchCommand(options).run()
+      case .serve(let options): return try ServeCommand(options).run()
+      case .status(let socket, let json): try StatusCommand.show(socket, json: json)
       case .doctor(let deep, let json): return examine(deep: deep, json: json)
       case .help(.program): Output.write(Usage.program)
       case .help(.provider(let library)): try Inspection.help(library)

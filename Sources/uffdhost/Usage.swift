@@ -16,6 +16,9 @@ enum Usage {
       uffdhost check LIB [key=value ...] [options]
                                does a provider keep the contract? The conformance suite,
                                for authors of providers
+      uffdhost bench [LIB] [key=value ...] [options]
+                               latency and throughput beside a handler in C and the
+                               kernel; without LIB of the providers that come along
       uffdhost doctor          what works on this system, what does not, how to mend it
       uffdhost help [LIB]      this page, or a provider's summary and parameters
 
@@ -50,12 +53,23 @@ enum Usage {
                                  pattern:SEED  the pattern of that seed
                                  provider      a second instance, asked directly
                                  none          nothing
-      --json                   the report as JSON; also for inspect, check and doctor
+      --json                   the report as JSON; also for inspect, check, bench and doctor
       --tap                    for check: the results in the Test Anything Protocol
       --only ID                for check: this check or family alone; may be repeated
       --seconds N              for check: length of the random run (default: 5); --seed
                                repeats one, else it is another each time
       --deep                   for doctor: try each kernel behaviour that is relied on
+      --quick                  for bench: small and short, to see that it works
+      --case NAME              for bench: this case alone; may be repeated
+      --rounds N               for bench: repetitions that count (default: 7)
+      --placement PLACE        for bench: pinned (all on one CPU) or unpinned (default:
+                               both)
+      --wait HOW               for bench: how the handler in C waits, epoll, poll or read
+                               (default: epoll)
+      --save FILE              for bench: the report as JSON into this file, too
+      --compare FILE           for bench: compare with a saved run; exit code 1 if
+                               something is slower
+      --threshold PERCENT      for bench: by how much a ratio may grow (default: 5)
       -h, --help               this page; with --provider LIB the help of the provider
       -V, --version            the version
 
@@ -66,12 +80,13 @@ enum Usage {
       uffdhost --provider shmem image=/boot/vmlinuz
       uffdhost --provider ./libAnonProvider.so pattern=7 size=1G --threads 8 --access random
       uffdhost --provider hugetlb pattern=1 size=64M --mode both --regions 4 --json
+      uffdhost bench anon --case anon-copy --rounds 9
       uffdhost inspect ./my-provider.so
       uffdhost check ./my-provider.so size=1M
 
     Exit codes:
       0    done, and what was to be verified is right
-      1    a byte was wrong, or serving failed
+      1    a byte was wrong, serving failed, or a comparison found something slower
       2    usage or configuration is wrong
       3    the provider was refused
       4    the system lacks something; 'uffdhost doctor' says what

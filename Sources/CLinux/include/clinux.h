@@ -17,6 +17,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -67,6 +68,22 @@ int32_t clinux_eventfd(void);
 /* Adds one to an eventfd, and takes what has been added. */
 void clinux_eventfd_ring(int fd);
 void clinux_eventfd_clear(int fd);
+/*
+ * One epoll(7) for each reader. A tag comes back for each descriptor that is ready; `exclusive` is for one
+ * that several readers wait on (EPOLLEXCLUSIVE). Removing is by descriptor, while it is still open: a
+ * client holds the same open file, which would otherwise stay in the set.
+ */
+int32_t clinux_epoll_create(void);
+int32_t clinux_epoll_add(int epoll, int fd, uint64_t tag, int exclusive);
+int32_t clinux_epoll_remove(int epoll, int fd);
+/* epoll_pwait2(2): number of tags written, at most 32, or -errno. A negative timeout waits for ever. */
+int32_t clinux_epoll_wait(int epoll, uint64_t *tags, uint32_t capacity, int64_t timeout_nanoseconds);
+/* pidfd_send_signal(2). */
+int32_t clinux_pidfd_kill(int pidfd, int signal);
+/* F_GET_SEALS of fcntl(2), or -errno: the file cannot be sealed. */
+int32_t clinux_get_seals(int fd);
+/* st_dev and st_ino of fstat(2): two descriptors of one file have the same. */
+int32_t clinux_file_identity(int fd, uint64_t *device, uint64_t *inode);
 /* ppoll without a signal mask; a negative timeout waits for ever. Number of ready fds, or -errno. */
 int32_t clinux_poll(struct pollfd *fds, uint64_t count, int64_t timeout_nanoseconds);
 /* fallocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE). */

@@ -11,6 +11,8 @@
   let file: Unmanaged<MemoryFile>
   let granule: UInt64
   let isHugetlb: Bool
+  /// A client's memfd: filled by us, known to no filemap, and not ours to punch.
+  let isForeign: Bool
   /// Size of the file's own pages in bytes.
   let pageSize: UInt64
 }

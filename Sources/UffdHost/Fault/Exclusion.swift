@@ -16,34 +16,34 @@
     case brokenForTest
   }
 
-  private let word: AtomicWord
-  private let active: Bool
+  private let word: AtomicWord?
   private static let exclusive: UInt64 = 1 << 63
 
-  init(_ word: AtomicWord, _ mode: Mode) {
-    self.word = word
-    active = mode == .severalReaders
-  }
+  init(_ word: AtomicWord, _ mode: Mode) { self.word = mode == .severalReaders ? word : nil }
+  private init() { word = nil }
+
+  /// For a session that one reader serves: of a client.
+  static let none = Exclusion()
 
   @inline(__always)
   func beginInstall() {
-    if active { shareSlowly() }
+    if let word { shareSlowly(word) }
   }
   @inline(__always)
   func endInstall() {
-    if active { word.add(~0) }
+    if let word { word.add(~0) }
   }
   @inline(__always)
   func beginReading() {
-    if active { excludeSlowly() }
+    if let word { excludeSlowly(word) }
   }
   @inline(__always)
   func endReading() {
-    if active { word.release(0) }
+    if let word { word.release(0) }
   }
 
   @inline(never)
-  private func shareSlowly() {
+  private func shareSlowly(_ word: AtomicWord) {
     var spins = 0
     while true {
       var found = word.relaxed
@@ -53,7 +53,7 @@
   }
 
   @inline(never)
-  private func excludeSlowly() {
+  private func excludeSlowly(_ word: AtomicWord) {
     var spins = 0
     while true {
       var free: UInt64 = 0

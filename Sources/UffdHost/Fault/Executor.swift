@@ -135,9 +135,9 @@ private func account(
   _ question: UnsafeMutablePointer<Question>, _ instance: UnsafeMutablePointer<InstanceRecord>,
   granules: UInt64? = nil
 ) {
-  guard let add = unsafe instance.pointee.filemapAdd, unsafe question.pointee.claimed else {
-    return
-  }
+  guard let add = unsafe instance.pointee.filemapAdd, unsafe question.pointee.claimed,
+    unsafe question.pointee.backing?.pointee.isForeign == false
+  else { return }
   unsafe question.pointee.accountStatus = unsafe add(
     instance.pointee.handle, question.pointee.pgoff, granules ?? question.pointee.count)
   if unsafe question.pointee.accountStatus == .ok {

@@ -19,6 +19,16 @@ enum FaultKind: UInt8, CaseIterable {
   }
 }
 
+/// What it means that the page cache holds a page which nobody published.
+enum Strays {
+  /// Our own backing: nothing; it is punched.
+  case evicted
+  /// A client's memfd: the client has put content there itself.
+  case areContent
+  /// A client's memfd: nothing. It is not ours to punch, so the page is given up.
+  case refused
+}
+
 /// How a region maps its memory and where its content goes: all that a decision needs to know of it.
 struct RegionShape: Equatable {
   var shared: Bool
@@ -26,6 +36,9 @@ struct RegionShape: Equatable {
   var fillsBacking: Bool
   /// The backing came with its content (a file the user named): our page states say nothing of it.
   var arrivesFilled: Bool
+  var strays = Strays.evicted
+  /// A mapping that grew after it was handed over: fresh pages, which are zero.
+  var readsZero = false
 }
 
 /// What to do about one page.
@@ -42,6 +55,8 @@ enum FaultAction: Equatable {
   case wait
   /// The page cache holds a page that nobody published: punch it, wake, fill it as missing.
   case evict
+  /// The client's memfd holds a page that nobody vouches for: give it up.
+  case refuse
   /// Poison it (again).
   case poison
 }
@@ -54,6 +69,7 @@ func decide(
   _ kind: FaultKind, _ shape: RegionShape, _ region: RegionPage, _ backing: BackingPage?
 ) -> FaultAction {
   if kind == .unknown || region == .poisoned { return .poison }
+  if shape.readsZero { return .zero }
   guard let backing, shape.fillsBacking || shape.arrivesFilled else {
     // Content belongs to the mapping alone; a page of the backing below it does not matter (it is
     // shadowed by the COPY, as for any MAP_PRIVATE mapping).
@@ -70,7 +86,12 @@ func decide(
   switch (kind, backing) {
   case (_, .filling): return .wait
   case (.minor, .present): return .lookUp
-  case (.minor, .absent): return .evict
+  case (.minor, .absent):
+    switch shape.strays {
+    case .evicted: return .evict
+    case .areContent: return .mapCached
+    case .refused: return .refuse
+    }
   // A sibling region that is not watched any more may have put a page into the hole.
   case (.minor, .punched), (_, .present): return .mapCached
   case (_, .punched): return .zero

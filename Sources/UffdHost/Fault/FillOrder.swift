@@ -18,6 +18,8 @@
   /// Granules that could not be filled.
   var failed: UInt64 = 0
   let done = Completion()
+  /// Nothing of it is left to do.
+  var isDone: Bool { next >= end && open == 0 }
 
   init(
     region: UnsafeMutablePointer<RegionRecord>?, instance: UnsafeMutablePointer<InstanceRecord>,

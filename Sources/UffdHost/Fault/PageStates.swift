@@ -31,6 +31,8 @@ enum BackingPage: UInt8, CaseIterable {
 /// change any page; a word changes atomically.
 @safe struct PageStates: @unchecked Sendable {
   private let words: UnsafeMutablePointer<UInt64>
+  /// Where page 0 of this view lies in the table.
+  private let first: UInt64
   let count: UInt64
   private static let perWord: UInt64 = 32
 
@@ -40,13 +42,23 @@ enum BackingPage: UInt8, CaseIterable {
   /// `memory` holds `bytes(for: count)` zero bytes and outlives the view.
   init(_ memory: UnsafeMutableRawPointer, count: UInt64) {
     unsafe words = memory.assumingMemoryBound(to: UInt64.self)
+    first = 0
     self.count = count
+  }
+
+  /// A part of a table, for a part of its region.
+  init(_ whole: PageStates, _ pages: Range<UInt64>) {
+    precondition(pages.upperBound <= whole.count)
+    unsafe words = unsafe whole.words
+    first = whole.first + pages.lowerBound
+    count = UInt64(pages.count)
   }
 
   @inline(__always)
   private func locate(_ page: UInt64) -> (word: AtomicWord, shift: UInt64) {
     precondition(page < count)
-    return unsafe (AtomicWord(words + Int(page / Self.perWord)), page % Self.perWord * 2)
+    let place = first + page
+    return unsafe (AtomicWord(words + Int(place / Self.perWord)), place % Self.perWord * 2)
   }
 
   @inline(__always)
@@ -79,8 +91,8 @@ enum BackingPage: UInt8, CaseIterable {
     let pattern = UInt64(bits) * 0x5555_5555_5555_5555
     var page = range.lowerBound
     while page < range.upperBound {
-      if page % Self.perWord == 0, range.upperBound - page >= Self.perWord {
-        unsafe AtomicWord(words + Int(page / Self.perWord)).release(pattern)
+      if (first + page) % Self.perWord == 0, range.upperBound - page >= Self.perWord {
+        unsafe AtomicWord(words + Int((first + page) / Self.perWord)).release(pattern)
         page += Self.perWord
       } else {
         setBits(page, bits)
@@ -91,9 +103,31 @@ enum BackingPage: UInt8, CaseIterable {
 
   /// How many pages have these bits. Walks the table; for reports, not for the fault path.
   func count(ofBits bits: UInt8) -> UInt64 {
+    let pattern = UInt64(bits) * 0x5555_5555_5555_5555
     var total: UInt64 = 0
-    for page in 0..<count where self.bits(page) == bits { total += 1 }
+    var page: UInt64 = 0
+    while page < count {
+      if (first + page) % Self.perWord == 0, count - page >= Self.perWord {
+        // A page has the bits where neither of its two differs.
+        let word = unsafe AtomicWord(words + Int((first + page) / Self.perWord)).acquired
+        let differing = word ^ pattern
+        total += UInt64((~(differing | differing >> 1) & 0x5555_5555_5555_5555).nonzeroBitCount)
+        page += Self.perWord
+      } else {
+        if self.bits(page) == bits { total += 1 }
+        page += 1
+      }
+    }
     return total
+  }
+
+  /// Copies the states of `other`, which has as many pages.
+  func copy(from other: PageStates) {
+    precondition(other.count == count)
+    for page in 0..<count {
+      let bits = other.bits(page)
+      if bits != 0 { setBits(page, bits) }
+    }
   }
 }
 

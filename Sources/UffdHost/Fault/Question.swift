@@ -52,6 +52,8 @@ import UffdPluginABI
   var order: Unmanaged<FillOrder>?
   /// Tries are over: only the poison is still to be installed.
   var isGivenUp = false
+  /// Whether the page is there at all, its POISON will tell.
+  var isProbe = false
   /// Nanoseconds of CLOCK_MONOTONIC.
   var born: UInt64 = 0
   var due: UInt64 = 0
@@ -124,6 +126,7 @@ import UffdPluginABI
     unsafe slot.pointee.isZero = false
     unsafe slot.pointee.order = nil
     unsafe slot.pointee.isGivenUp = false
+    unsafe slot.pointee.isProbe = false
     unsafe slot.pointee.born = 0
     unsafe slot.pointee.backoff = 0
     unsafe slot.pointee.attempts = 0

@@ -7,7 +7,9 @@ extension Reader {
   mutating func lookUp(_ question: UnsafeMutablePointer<Question>) {
     let instance = unsafe question.pointee.instance!
     if unsafe instance.isBroken { return unsafe giveUp(question, .brokenProvider) }
-    guard let lookup = unsafe instance.pointee.lookup else { return unsafe mapCached(question) }
+    guard let lookup = unsafe instance.pointee.lookup,
+      unsafe question.pointee.backing?.pointee.isForeign == false
+    else { return unsafe mapCached(question) }
     unsafe question.pointee.purpose = .lookUp
     guard unsafe instance.pointee.isDirect else {
       if unsafe question.pointee.count > 1, let rest = unsafe split(question, at: 1) {
@@ -154,7 +156,7 @@ extension Reader {
       unsafe question.pointee.claimed = true
       unsafe question.pointee.claimedFrom = .punched
       let instance = unsafe question.pointee.instance!
-      if let discard = unsafe instance.pointee.discard {
+      if let discard = unsafe instance.pointee.discard, unsafe !backing.pointee.isForeign {
         if unsafe instance.pointee.isDirect {
           unsafe discard(instance.pointee.handle, pgoff, 1)
         } else {
@@ -212,7 +214,7 @@ extension Reader {
     unsafe folio.kind = .zero
     unsafe folio.count = unsafe question.pointee.count
     unsafe question.pointee.folio = unsafe folio
-    if unsafe question.pointee.claimed, unsafe instance.pointee.filemapAdd != nil,
+    if unsafe question.pointee.claimed, unsafe filemapAdd(question) != nil,
       unsafe !instance.pointee.isDirect
     {
       unsafe question.pointee.purpose = .account

@@ -7,19 +7,22 @@ extension Reader {
   /// Answers the mailbox.
   mutating func answerRequests() {
     for (request, done) in port.takeRequests() {
+      unsafe attend(local)
       switch request {
       case .insert(let pointer):
         exclusion.beginReading()
-        unsafe table.pointee.insert(pointer.region)
+        unsafe local.pointee.table.insert(pointer.region)
         exclusion.endReading()
       case .remove(let id):
         exclusion.beginReading()
-        unsafe table.pointee.remove(id)
+        unsafe local.pointee.table.remove(id)
         exclusion.endReading()
       case .forget(let id): forget(id)
       case .fill(let order): fills.append(order)
       case .countDiscards(let count): count.value = unsafe count.region.pointee.discards
       case .release(let order): release(order)
+      case .adopt(let client): adopt(client)
+      case .change(let client, let change): self.change(client, change)
       case .stop: isStopping = true
       }
       done.signal()
@@ -28,7 +31,7 @@ extension Reader {
   }
 
   /// Drops every question about a region that is being detached.
-  private mutating func forget(_ id: UInt64) {
+  mutating func forget(_ id: UInt64) {
     var index = questions.activeCount - 1
     while index >= 0 {
       defer { index -= 1 }
@@ -62,7 +65,9 @@ extension Reader {
 
   /// Fills one piece of the first order that has room for another question, and ends orders that are done.
   mutating func fillPiece() {
-    if let order = fills.first(where: { $0.next < $0.end && $0.open < Self.openPieces }) {
+    if let place = fills.firstIndex(where: { $0.next < $0.end && $0.open < Self.openPieces }) {
+      let order = fills[place]
+      unsafe attend(order.region?.pointee.session ?? local)
       // Bounded: a look at a large region must not keep a fault waiting.
       var looks = 0
       while order.next < order.end, looks < 4096, !isUnfilled(order, order.next) {
@@ -70,11 +75,12 @@ extension Reader {
         looks += 1
       }
       if order.next < order.end, looks < 4096 { raise(order) }
+      // The next piece is another order's: clients are filled side by side.
+      if fills.count > 1, place < fills.count { fills.append(fills.remove(at: place)) }
     }
     fills.removeAll { order in
-      let isDone = order.next >= order.end && order.open == 0
-      if isDone { order.done.signal() }
-      return isDone
+      if order.isDone { order.done.signal() }
+      return order.isDone
     }
   }
 
@@ -85,6 +91,10 @@ extension Reader {
       let state = unsafe order.backing!.pointee.states.backing(pgoff)
       return state == .absent || state == .filling
     }
+    return unsafe isUnfilled(region, pgoff)
+  }
+
+  func isUnfilled(_ region: UnsafeMutablePointer<RegionRecord>, _ pgoff: UInt64) -> Bool {
     let shape = unsafe region.pointee.shape
     switch unsafe region.pointee.states.region(pgoff - region.pointee.firstPgoff) {
     case .mapped, .poisoned: return false
@@ -101,6 +111,7 @@ extension Reader {
   /// Stops watching a region if nothing of it is missing. Reading is excluded, so that no discard comes
   /// between the look and the end. The number of granules that are still to be filled.
   private mutating func release(_ release: RegionRelease) {
+    unsafe attend(local)
     readMessages()
     let order = release.order
     let region = unsafe order.region!
@@ -117,7 +128,7 @@ extension Reader {
     }
     release.unfilled = unfilled
     if unfilled == 0 {
-      unsafe table.pointee.remove(region.pointee.id)
+      unsafe local.pointee.table.remove(region.pointee.id)
       release.unregister()
     }
   }

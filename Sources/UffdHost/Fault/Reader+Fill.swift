@@ -143,9 +143,10 @@ extension Reader {
   /// Whether a range is memory that we serve: reading it would sleep on our own uffd.
   @inline(__always)
   private func isServed(_ address: UInt64, _ length: UInt64) -> Bool {
+    let exclusion = unsafe local.pointee.exclusion
     exclusion.beginInstall()
     defer { exclusion.endInstall() }
-    return unsafe table.pointee.overlaps(address, length)
+    return unsafe local.pointee.table.overlaps(address, length)
   }
 
   /// Whether a range is the host's publisher mapping: a COPY from there would fault on a uffd nobody reads.
@@ -163,7 +164,7 @@ extension Reader {
   mutating func account(_ question: UnsafeMutablePointer<Question>, _ isSampled: Bool) {
     let instance = unsafe question.pointee.instance!
     if unsafe question.pointee.claimed, unsafe instance.pointee.isDirect,
-      let add = unsafe instance.pointee.filemapAdd
+      let add = unsafe filemapAdd(question)
     {
       unsafe question.pointee.accountStatus = unsafe add(
         instance.pointee.handle, question.pointee.pgoff, question.pointee.count)
@@ -178,6 +179,13 @@ extension Reader {
     let before = isSampled ? monotonicNanoseconds() : 0
     unsafe install(question)
     if isSampled { counters.add(.kernelNanoseconds, monotonicNanoseconds() - before) }
+  }
+
+  /// The hook that accounts the question's pages; nil for the memory of a client, which no filemap knows.
+  @inline(__always)
+  func filemapAdd(_ question: UnsafeMutablePointer<Question>) -> InstanceRecord.Add? {
+    unsafe question.pointee.backing?.pointee.isForeign == true
+      ? nil : question.pointee.instance!.pointee.filemapAdd
   }
 
   /// Takes back what was accounted for pages from `offset` on, which did not reach the backing.

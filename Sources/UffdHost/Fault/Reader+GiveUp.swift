@@ -12,6 +12,8 @@ enum GivingUp {
   case shortage(Shortage)
   case deadline
   case hole
+  /// A client's memfd holds the page, and the hand-off does not vouch for it.
+  case stray
   case notInFilemap
   case badSource
   case badMemory
@@ -27,6 +29,7 @@ enum GivingUp {
     case .shortage(.io): "the provider could not read its source"
     case .deadline: "the provider did not answer within the deadline of the fault"
     case .hole: "the backing has a hole there and the provider does not fill it"
+    case .stray: "the client's memfd holds it though nobody filled it"
     case .notInFilemap: "the provider's filemap does not hold it"
     case .badSource: "the memory that was lent for it cannot be read"
     case .badMemory: "its memory is broken (EIO)"
@@ -41,8 +44,12 @@ extension Reader {
   mutating func giveUp(_ question: UnsafeMutablePointer<Question>, _ reason: GivingUp?) {
     unsafe unclaim(question)
     if let reason {
-      if policy != .hold { unsafe counters.add(.givenUp, question.pointee.count) }
-      unsafe reporter.gaveUp(question.pointee.instance!, question.pointee.pgoff, reason)
+      // On a client's huge pages POISON itself tells whether there was no memory, or the page all the time.
+      if case .shortage(.memory) = reason, unsafe isProbe(question) {
+        unsafe question.pointee.isProbe = true
+      } else {
+        unsafe report(question, reason)
+      }
     }
     if let order = unsafe question.pointee.order, reason != nil {
       unsafe addFailure(to: order, question.pointee.count)
@@ -58,6 +65,18 @@ extension Reader {
     }
     guard canPoison else { return unsafe killClient(question) }
     unsafe poison(question, region)
+  }
+
+  private func report(_ question: UnsafeMutablePointer<Question>, _ reason: GivingUp) {
+    if policy != .hold { unsafe counters.add(.givenUp, question.pointee.count) }
+    unsafe reporter.gaveUp(question.pointee.instance!, question.pointee.pgoff, reason)
+  }
+
+  private func isProbe(_ question: UnsafeMutablePointer<Question>) -> Bool {
+    guard policy == .poison, canPoison, let region = unsafe question.pointee.region else {
+      return false
+    }
+    return unsafe region.pointee.isHugetlb && !session.pointee.isOwnProcess
   }
 
   private mutating func poison(
@@ -77,6 +96,10 @@ extension Reader {
       if result.succeeded {
         unsafe markPoisoned(region, first, offset, size)
         offset += size
+        if unsafe question.pointee.isProbe {
+          unsafe question.pointee.isProbe = false
+          unsafe report(question, .shortage(.memory))
+        }
         continue
       }
       let context = unsafe InstallContext(
@@ -102,7 +125,9 @@ extension Reader {
     guard let stop else { return unsafe end(question) }
     switch stop {
     case .cannotPoison, .hostBug: unsafe killClient(question)
-    case .clientGone: unsafe end(question)
+    case .clientGone:
+      unsafe session.pointee.isSuspect = true
+      unsafe end(question)
     default:
       unsafe question.pointee.isGivenUp = true
       unsafe park(question, .kernel)
@@ -126,7 +151,16 @@ extension Reader {
     unsafe reporter.killing(
       question.pointee.instance!, question.pointee.pgoff,
       policy == .kill ? "the policy is to kill" : "this kernel cannot poison a page (Linux 6.6)")
-    kill(getpid(), SIGKILL)
+    guard let client = unsafe session.pointee.client else {
+      kill(getpid(), SIGKILL)
+      return
+    }
+    if unsafe client._withUnsafeGuaranteedRef({ $0.kill(reporter) }) {
+      unsafe end(question)
+    } else {
+      // Whom to kill is not known (a forked child): it sleeps on rather than read what is wrong.
+      unsafe park(question, .held)
+    }
   }
 
   /// alloc_folio answered something other than OK.

@@ -190,7 +190,7 @@ extension Reader {
       case .copyZeroes: zeroByCopy = true
       case .present:
         // hugetlb says EEXIST also when it has no page left; only then nothing is mapped.
-        if context.hugetlb, isMapped(address + offset) != true {
+        if context.hugetlb, !isPresent(calls, address + offset) {
           calls.wake(address + offset, length: page)
           return InstallProgress(settled: offset, step: .noMemory)
         }
@@ -211,14 +211,7 @@ extension Reader {
   ) {
     switch step {
     case .putOff: unsafe park(question, .kernel)
-    case .mapCached:
-      if unsafe question.pointee.region?.pointee.shape.arrivesFilled == true {
-        return unsafe mapCached(question, afterExists: true)
-      }
-      // On hugetlb this is how COPY says that the pool is empty. Else the page is in the cache though
-      // nobody published it: not content of ours.
-      unsafe question.pointee.backing?.pointee.isHugetlb == true
-        ? retryLater(question, .memory) : evict(question)
+    case .mapCached: unsafe foundCached(question)
     case .notCached, .advance, .split, .copyZeroes, .present: unsafe park(question, .kernel)
     case .drop:
       // The publisher mapping is ours: it cannot be gone.
@@ -232,9 +225,40 @@ extension Reader {
       unsafe giveUpFirst(question, .badSource)
     case .badMemory: unsafe giveUpFirst(question, .badMemory)
     case .hostBug: unsafe giveUpFirst(question, .hostBug)
-    case .clientGone: unsafe end(question)
+    case .clientGone:
+      unsafe session.pointee.isSuspect = true
+      unsafe end(question)
     case .cannotPoison: unsafe killClient(question)
     }
+  }
+
+  /// COPY found the page in the cache though nobody published it: not content of ours.
+  private mutating func foundCached(_ question: UnsafeMutablePointer<Question>) {
+    let shape = unsafe question.pointee.region?.pointee.shape
+    if shape?.arrivesFilled == true { return unsafe mapCached(question, afterExists: true) }
+    guard let backing = unsafe question.pointee.backing else {
+      // Shared memory of a client whose file we do not have, watched for missing pages alone: what its cache
+      // holds the kernel maps without asking us.
+      unsafe wake(question.pointee.region, question.pointee.pgoff, question.pointee.count)
+      return unsafe end(question)
+    }
+    // On hugetlb this is how COPY says that the pool is empty.
+    if unsafe backing.pointee.isHugetlb { return unsafe retryLater(question, .memory) }
+    switch shape?.strays ?? .evicted {
+    case .evicted: unsafe evict(question)
+    case .areContent:
+      unsafe unclaim(question)
+      unsafe mapCached(question)
+    case .refused: unsafe giveUpFirst(question, .stray)
+    }
+  }
+
+  /// Whether something is mapped at an address of hugetlb memory where COPY said EEXIST. The page map of a
+  /// client is not ours to read: there the tries run out, and POISON tells (`Reader+GiveUp`).
+  @inline(never)
+  private func isPresent(_ calls: UffdCalls, _ address: UInt64) -> Bool {
+    let isForeign = unsafe calls.fd == session.pointee.calls.fd && !session.pointee.isOwnProcess
+    return !isForeign && isMapped(address) == true
   }
 
   /// Gives the first page up and goes on with the others: the failure is that page's alone.

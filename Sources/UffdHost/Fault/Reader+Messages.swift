@@ -12,10 +12,13 @@
 }
 
 extension Reader {
-  /// Reads until the queue is empty, serving what it finds.
+  /// Reads the session that is attended to, serving what it finds: until its queue is empty, or others have
+  /// waited long enough.
   mutating func readMessages() {
+    let batch = unsafe session == local ? localBatch : Self.largestBatch
     let room = batch * UffdMessage.size
-    while true {
+    for _ in 0..<Self.readsPerTurn {
+      let asked = beginTiming()
       exclusion.beginReading()
       let length = unsafe calls.read(messages, room)
       let count = max(0, length) / UffdMessage.size
@@ -26,19 +29,39 @@ extension Reader {
       // Nothing: another reader took it, or its thread was interrupted and asks again later.
       if count == 0 { return unreadable(length) }
       serveFaults(merged)
+      if asked != 0 { endTiming(asked, merged) }
       // A read that returned fewer than fit has emptied the queue.
       if count < batch { return }
     }
   }
 
+  /// Each sixteenth turn of a client is timed: when it began, or 0.
+  @inline(__always)
+  private mutating func beginTiming() -> UInt64 {
+    if unsafe session == local { return 0 }
+    unsafe session.pointee.turns += 1
+    guard unsafe session.pointee.turns & 15 == 0 else { return 0 }
+    unsafe session.pointee.putOffBefore = counters.get(.putOff)
+    return monotonicNanoseconds()
+  }
+
+  /// A fault that was put off is timed when it ends.
+  @inline(__always)
+  private func endTiming(_ asked: UInt64, _ faults: Int) {
+    guard faults > 0, unsafe counters.get(.putOff) == session.pointee.putOffBefore else { return }
+    unsafe session.pointee.latency.record(
+      monotonicNanoseconds() - asked, weight: UInt64(faults) * 16)
+  }
+
   /// read(2) brought nothing. EAGAIN and EINTR are its ordinary ways to say so.
   @inline(never)
-  private func unreadable(_ result: Int) {
+  private mutating func unreadable(_ result: Int) {
     let error = Errno(Int32(clamping: -result))
     if result >= 0 || error == .EAGAIN || error == .EINTR { return }
+    if error == .EMFILE || error == .ENFILE || error == .ENOMEM { return unreadableFork(error) }
     reporter.readFailed(error)
-    // poll(2) will report the same again at once.
-    sleepBriefly()
+    // The poller will report the same again at once.
+    unsafe pause(session)
   }
 
   @inline(__always)
@@ -47,26 +70,21 @@ extension Reader {
   }
 
   /// Applies every event of the batch. Reading is the acknowledgement: the client's madvise goes on.
-  private func applyEvents(_ count: Int) {
+  private mutating func applyEvents(_ count: Int) {
     for index in 0..<count where !message(index).isFault {
       let message = message(index)
-      switch message.event {
-      case UffdMessage.remove:
+      if message.event == UffdMessage.remove {
         discard(from: message.rangeStart, to: message.rangeEnd)
-      case UffdMessage.unmap:
-        discard(from: message.rangeStart, to: message.rangeEnd)
-        // munmap wakes nobody: a thread that sleeps on the range has to find out (SIGSEGV).
-        calls.wake(message.rangeStart, length: message.rangeEnd - message.rangeStart)
-      default:
-        reporter.unknownEvent(message.event)
+      } else {
+        changeLayout(message)
       }
     }
   }
 
   /// Marks what a client gave back. A granule that is only partly in the range still has content.
-  private func discard(from start: UInt64, to end: UInt64) {
-    for index in unsafe 0..<table.pointee.count {
-      let region = unsafe table.pointee.regions[index]
+  func discard(from start: UInt64, to end: UInt64) {
+    for index in unsafe 0..<session.pointee.table.count {
+      let region = unsafe session.pointee.table.regions[index]
       let low = unsafe max(start, region.pointee.start)
       let high = unsafe min(end, region.pointee.end)
       guard low < high else { continue }
@@ -96,11 +114,10 @@ extension Reader {
         counters.add(.wp)
         reporter.unknownFault(flags)
       }
-      guard let region = unsafe table.pointee.find(message.faultAddress) else {
-        // Detached meanwhile: the thread must find out by itself.
-        calls.wake(message.faultAddress & ~4095, length: 4096)
-        continue
-      }
+      guard
+        let region = unsafe session.pointee.table.find(message.faultAddress)
+          ?? stranger(message.faultAddress)
+      else { continue }
       let fault = unsafe MergedFault(
         region: region, page: region.pointee.page(of: message.faultAddress), kind: kind,
         access: flags & UffdMessage.writeFlag)

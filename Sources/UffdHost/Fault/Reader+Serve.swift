@@ -127,6 +127,7 @@ extension Reader {
     case .mapCached: unsafe mapCached(question)
     case .wait: unsafe park(question, .published)
     case .evict: unsafe evict(question)
+    case .refuse: unsafe giveUp(question, .stray)
     case .poison: unsafe giveUp(question, nil)
     }
   }
@@ -134,8 +135,20 @@ extension Reader {
   /// Ends a question whose pages are settled.
   @inline(__always)
   mutating func end(_ question: UnsafeMutablePointer<Question>) {
-    if let order = unsafe question.pointee.order { unsafe settle(order) }
+    if let order = unsafe question.pointee.order {
+      unsafe settle(order)
+    } else if unsafe question.pointee.born != 0 {
+      unsafe noteLatency(question)
+    }
     unsafe questions.end(question)
+  }
+
+  /// A fault that was put off has ended.
+  @inline(never)
+  private func noteLatency(_ question: UnsafeMutablePointer<Question>) {
+    guard let region = unsafe question.pointee.region else { return }
+    let elapsed = unsafe monotonicNanoseconds() - min(monotonicNanoseconds(), question.pointee.born)
+    unsafe region.pointee.session.pointee.latency.record(elapsed, weight: 1)
   }
 
   /// Wakes the threads that sleep on these pages; they ask again and tell the new truth.

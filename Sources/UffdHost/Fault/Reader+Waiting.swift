@@ -109,6 +109,7 @@ extension Reader {
       defer { index -= 1 }
       guard index < questions.activeCount else { continue }
       let question = unsafe questions.slots + Int(questions.active[index])
+      unsafe attend(question)
       switch unsafe question.pointee.phase {
       case .timed:
         if unsafe now >= limit(question) {
@@ -174,6 +175,7 @@ extension Reader {
 
   /// A worker has come back.
   mutating func finished(_ question: UnsafeMutablePointer<Question>) {
+    unsafe attend(question)
     // Only when all is undone or done may the instance be closed.
     let instance = unsafe question.pointee.instance!
     defer { unsafe instance.inFlight.add(~0) }

@@ -1,60 +1,98 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread that reads the faults of a session and installs their pages. All of the fault path runs
-// here, on plain data at fixed addresses: no allocation, no reference count, no lock but the exclusion.
+// The thread that reads faults and installs their pages: of this process, which all readers of a host serve,
+// and of the clients that are this reader's own. All of the fault path runs here, on plain data at fixed
+// addresses: no allocation, no reference count, no lock but the exclusion.
 //
-//   wait -> read a batch -> apply events -> serve faults -> come back to what was put off -> fill a piece
+//   wait -> for each session that has messages: read, apply events, serve faults
+//        -> answer requests -> come back to what was put off -> fill a piece -> look after clients
 //
-// Reader+Messages  reads, applies events, merges faults      Reader+Install  COPY, ZEROPAGE, CONTINUE
-// Reader+Serve     decides a page, dispatches                Reader+GiveUp   POISON, kill, hold
-// Reader+Fill      asks the provider, publishes, undoes      Reader+Waiting  parked questions
-// Reader+Control   requests of the control thread, fills
+// Reader+Messages  reads, applies events, merges faults      Reader+GiveUp   POISON, kill, hold
+// Reader+Serve     decides a page, dispatches                Reader+Waiting  parked questions
+// Reader+Fill      asks the provider, publishes, undoes      Reader+Control  requests, fills
+// Reader+Cached    CONTINUE, zeroes, strays                  Reader+Clients  adopts, probes, ends; fork
+// Reader+Install   COPY, ZEROPAGE, CONTINUE                  Reader+Layout   munmap, mremap, growth
+//                                                            Reader+Drain    lets a client go
 import Glibc
 
 /// What a reader is started with.
 struct ReaderSetup: Sendable {
-  let calls: UffdCalls
-  let table: TablePointer
-  let exclusion: Exclusion
+  let local: SessionReference
   let port: ReaderPort
+  let poller: PollerBox
   let policy: FailurePolicy
   let canPoison: Bool
   let deadline: UInt64
   let reporter: Reporter
-  /// Messages taken by one read(2): 16 for one reader; with several, one, so that each gets its share.
+  /// Messages taken by one read(2) of this process's uffd: 16 for one reader; with several, one, so that
+  /// each gets its share.
   let batch: Int
   /// First buffers, made before the thread starts: a thread that exists serves.
   let staging: Mapping
   let zeroes: Mapping
+
+  /// `isShared`: other readers read `local` too.
+  init(
+    _ port: ReaderPort, local: SessionPointer, isShared: Bool, _ options: Host.Options,
+    canPoison: Bool, _ reporter: Reporter
+  ) throws(HostError) {
+    self.local = unsafe SessionReference(session: local)
+    self.port = port
+    self.canPoison = canPoison
+    self.reporter = reporter
+    policy = options.onError
+    deadline = options.faultDeadlineNanoseconds
+    batch = isShared ? 1 : Reader.largestBatch
+    do {
+      let poller = try Poller()
+      try poller.add(port.bellDescriptor, tag: Reader.bellTag)
+      unsafe try poller.add(
+        local.pointee.calls.fd, tag: Reader.tag(local, .messages), exclusive: isShared)
+      self.poller = PollerBox(poller: poller)
+      staging = try .scratch(Reader.largestRun)
+      zeroes = try .scratch(Reader.largestRun)
+    } catch {
+      throw HostError(.system, "a reader cannot be set up (\(error.name))")
+    }
+  }
 }
 
-/// The region table that the readers of a session share.
-@safe struct TablePointer: @unchecked Sendable {
-  let table: UnsafeMutablePointer<RegionTable>
+/// A poller on its way to its reader.
+struct PollerBox: @unchecked Sendable {
+  let poller: Poller
 }
 
 /// The state of one reader thread. Nothing outside the thread touches it.
 @safe struct Reader: ~Copyable {
-  let calls: UffdCalls
-  let table: UnsafeMutablePointer<RegionTable>
-  let exclusion: Exclusion
+  /// The session of this process.
+  let local: SessionPointer
   let port: ReaderPort
-  let counters: Counters
+  let poller: Poller
   let policy: FailurePolicy
   let canPoison: Bool
   let deadline: UInt64
   let reporter: Reporter
-  let batch: Int
+  let localBatch: Int
+
+  /// Whose faults, questions or fills are being worked on now, and where that is counted.
+  var session: SessionPointer
+  var counters: Counters
 
   var questions: QuestionTable
   /// Room for one batch of messages, and for the merged faults of it.
   let messages: UnsafeMutableRawPointer
   let faults: UnsafeMutablePointer<MergedFault>
-  let pollSlots: UnsafeMutablePointer<pollfd>
   /// Where a provider that fills writes to, and what COPY of zeroes reads from; as long as the largest
   /// run so far.
   var staging: Mapping
   var zeroes: Mapping
   var fills: [FillOrder] = []
+  /// The clients of this reader, those that have ended since the last look, and those being drained.
+  var clients: [Client] = []
+  var ended: [Client] = []
+  var drains: [ClientDrain] = []
+  /// When the clients are looked after next, in nanoseconds of CLOCK_MONOTONIC.
+  var nextCare: UInt64 = 0
+  var spare = SpareDescriptor()
   var isStopping = false
   /// One fault in 64 is timed.
   var sampleTick: UInt32 = 0
@@ -62,58 +100,111 @@ struct ReaderSetup: Sendable {
   var hasPublished = false
 
   static let largestBatch = 16
+  /// Reads of one session before the next one has its turn.
+  static let readsPerTurn = 4
   /// One install is at most this long, or one granule: an event's sender waits while a COPY runs.
   static let largestRun: UInt64 = 256 << 10
 
   init(_ setup: ReaderSetup) {
-    calls = setup.calls
-    unsafe table = unsafe setup.table.table
-    exclusion = setup.exclusion
+    unsafe local = setup.local.session
     port = setup.port
-    counters = setup.port.counters
+    poller = setup.poller.poller
     policy = setup.policy
     canPoison = setup.canPoison
     deadline = setup.deadline
     reporter = setup.reporter
-    batch = setup.batch
+    localBatch = setup.batch
+    unsafe session = setup.local.session
+    counters = setup.port.counters
     questions = setup.port.questions
     staging = setup.staging
     zeroes = setup.zeroes
     unsafe messages = .allocate(byteCount: Self.largestBatch * UffdMessage.size, alignment: 64)
     unsafe faults = .allocate(capacity: Self.largestBatch)
-    unsafe pollSlots = .allocate(capacity: 2)
   }
 
   deinit {
     unsafe messages.deallocate()
     unsafe faults.deallocate()
-    unsafe pollSlots.deallocate()
+  }
+
+  /// The session that is worked on: its calls, its regions, its exclusion.
+  @inline(__always)
+  var calls: UffdCalls { unsafe session.pointee.calls }
+  @inline(__always)
+  var exclusion: Exclusion { unsafe session.pointee.exclusion }
+
+  /// Turns to a session.
+  @inline(__always)
+  mutating func attend(_ other: SessionPointer) {
+    unsafe session = unsafe other
+    counters = unsafe other == local ? port.counters : other.pointee.counters
+  }
+
+  /// Turns to the session of a question; a publish belongs to this process.
+  @inline(__always)
+  mutating func attend(_ question: UnsafeMutablePointer<Question>) {
+    unsafe attend(question.pointee.region?.pointee.session ?? local)
   }
 
   /// Serves until the control thread says stop.
   mutating func run() {
-    let bell = port.bellDescriptor
     while !isStopping {
-      let ready = unsafe waitForWork(
-        uffd: calls.fd, bell: bell, slots: pollSlots, nanoseconds: patience())
-      if ready.messages { readMessages() }
-      if ready.rung { answerRequests() }
+      let count = poller.wait(nanoseconds: patience())
+      var isRung = false
+      for index in 0..<count {
+        let tag = poller.tag(index)
+        if tag == Self.bellTag { isRung = true } else { takeTurn(tag) }
+      }
+      if isRung { answerRequests() }
       if questions.activeCount > 0 { revisitQuestions() }
       if !fills.isEmpty { fillPiece() }
-      counters.set(.parkedNow, UInt64(questions.activeCount))
+      if !clients.isEmpty || !ended.isEmpty { lookAfterClients() }
+      port.counters.set(.parkedNow, UInt64(questions.activeCount))
     }
   }
 
   /// How long the reader may sleep: for ever if nothing waits on it, else until the next timer.
   private func patience() -> Int64 {
-    if canFill { return 0 }
-    if questions.activeCount == 0 { return -1 }
-    return nanosecondsToNextTimer()
+    if canFill || !ended.isEmpty { return 0 }
+    let next = questions.activeCount == 0 ? -1 : nanosecondsToNextTimer()
+    if clients.isEmpty { return next }
+    let now = monotonicNanoseconds()
+    let care = nextCare > now ? Int64(nextCare - now) : 0
+    return next < 0 ? care : min(next, care)
+  }
+
+  // MARK: What the poller's tags mean
+
+  enum TagKind: UInt64 {
+    case messages = 0
+    case exit = 1
+  }
+  static let bellTag: UInt64 = 0
+
+  /// Sessions lie at multiples of 8.
+  static func tag(_ session: SessionPointer, _ kind: TagKind) -> UInt64 {
+    UInt64(UInt(bitPattern: session)) | kind.rawValue
+  }
+
+  @inline(__always)
+  private mutating func takeTurn(_ tag: UInt64) {
+    let address = UInt(tag & ~7)
+    let session = unsafe SessionPointer(bitPattern: address)!
+    // It may have ended earlier in this very turn; it is freed at the end of it.
+    if unsafe session.pointee.hasEnded { return }
+    unsafe attend(session)
+    if tag & 7 == TagKind.messages.rawValue { readMessages() } else { unsafe hasExited(session) }
   }
 
   /// Buffers for runs of `length` bytes; grows them for the first region with such a granule.
+  @inline(__always)
   mutating func ensureBuffers(_ length: UInt64) -> Bool {
-    if UInt64(staging.length) >= length { return true }
+    UInt64(staging.length) >= length || growBuffers(length)
+  }
+
+  @inline(never)
+  private mutating func growBuffers(_ length: UInt64) -> Bool {
     guard let larger = try? Mapping.scratch(length), let more = try? Mapping.scratch(length) else {
       return false
     }

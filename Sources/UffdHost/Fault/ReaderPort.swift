@@ -17,6 +17,10 @@ enum ControlRequest: Sendable {
   case countDiscards(DiscardCount)
   /// Stop watching a region that was filled.
   case release(RegionRelease)
+  /// Serve a client from now on.
+  case adopt(Client)
+  /// Do this for a client on its reader; nothing, if it has ended.
+  case change(Client, ClientChange)
   case stop
 }
 
@@ -33,19 +37,28 @@ final class ReaderPort: @unchecked Sendable {
   private let memory: Mapping
   /// Shared with the reader: other threads use only `kick` and `ticket`.
   let questions: QuestionTable
+  /// Of what happens in this process.
   let counters: Counters
+  let latency: LatencyRecord
   let index: Int
+  /// Clients that this reader serves. Written by it alone.
+  let clientCount: AtomicWord
 
   init(index: Int) throws(HostError) {
     do {
       bell = try Bell()
-      memory = try Mapping.scratch(QuestionTable.bytes + Counters.bytes)
+      memory = try Mapping.scratch(
+        QuestionTable.bytes + Counters.bytes + LatencyRecord.bytes + 8)
     } catch {
       throw HostError(.system, "a reader cannot be set up (\(error.name))")
     }
     self.index = index
     questions = unsafe QuestionTable(memory.base, reader: UInt64(index))
-    counters = unsafe Counters(memory.base + Int(QuestionTable.bytes))
+    let afterQuestions = unsafe memory.base + Int(QuestionTable.bytes)
+    counters = unsafe Counters(afterQuestions)
+    latency = unsafe LatencyRecord(afterQuestions + Int(Counters.bytes))
+    let last = unsafe afterQuestions + Int(Counters.bytes + LatencyRecord.bytes)
+    clientCount = unsafe AtomicWord(last.assumingMemoryBound(to: UInt64.self))
   }
 
   var bellDescriptor: Int32 { bell.fd }

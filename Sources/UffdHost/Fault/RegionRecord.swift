@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the fault path knows of a region, and the table that finds it by address.
+import Synchronization
 
-/// One region. Owned by `Region`; freed after every reader has confirmed that it forgot it.
+/// One region. That of this process is owned by `Region` and freed after every reader has confirmed that it
+/// forgot it; that of a client belongs to its reader.
 @safe struct RegionRecord {
+  let session: SessionPointer
   let start: UInt64
   /// Bytes.
   let length: UInt64
@@ -19,8 +22,12 @@
   let backing: UnsafeMutablePointer<BackingRecord>?
   /// Never reused: tells a parked fault that its region is another one now.
   let id: UInt64
+  /// Keeps the states of a client's region; parts of a region that was cut share it.
+  var stateMemory: Unmanaged<Mapping>?
   /// Counts the discards of this region. Written while reading is excluded.
   var discards: UInt64 = 0
+  /// `discards` when the last fill of all of it began.
+  var discardsAtFill = UInt64.max
 
   var pgoffs: Range<UInt64> { firstPgoff..<(firstPgoff + length >> granuleShift) }
   var end: UInt64 { start + length }
@@ -33,6 +40,17 @@
   @inline(__always)
   func backingState(_ page: UInt64) -> BackingPage? {
     unsafe backing?.pointee.states.backing(firstPgoff + page)
+  }
+}
+
+/// Identifiers of regions, unique in this process.
+enum RegionIdentifier {
+  private static let last = Mutex<UInt64>(1)
+  static func next() -> UInt64 {
+    last.withLock { last in
+      last += 1
+      return last
+    }
   }
 }
 
@@ -73,6 +91,11 @@
     count = kept
   }
 
+  /// Some region, as long as there is one.
+  var last: UnsafeMutablePointer<RegionRecord>? {
+    unsafe count > 0 ? regions[count - 1] : nil
+  }
+
   /// The region that holds `address`, or nil.
   @inline(__always)
   func find(_ address: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
@@ -85,6 +108,23 @@
     guard low > 0 else { return nil }
     let region = unsafe regions[low - 1]
     return unsafe address - region.pointee.start < region.pointee.length ? region : nil
+  }
+
+  /// The region that `address` lies in or, if in none, that ends below it: the last one that begins at or before.
+  func below(_ address: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
+    var found: UnsafeMutablePointer<RegionRecord>?
+    for index in 0..<count where unsafe regions[index].pointee.start <= address {
+      unsafe found = unsafe regions[index]
+    }
+    return unsafe found
+  }
+
+  /// The first region that begins above `address`.
+  func above(_ address: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
+    for index in 0..<count where unsafe regions[index].pointee.start > address {
+      return unsafe regions[index]
+    }
+    return nil
   }
 
   /// Whether [start, start + length) meets any region.

@@ -100,6 +100,43 @@ final class Reporter: Sendable {
   }
 
   @inline(never)
+  func cannotKill(_ client: UInt64) {
+    say(.error, "kill") {
+      "client \(client) was forked and nobody knows its process: it sleeps on instead of being killed"
+    }
+  }
+
+  @inline(never)
+  func grew(_ client: UInt64, _ address: UInt64) {
+    say(.info, "grew") {
+      "client \(client) faults at 0x\(String(address, radix: 16)), behind what it handed over: a mapping that "
+        + "grew"
+    }
+  }
+
+  @inline(never)
+  func strangeFault(_ client: UInt64, _ address: UInt64) {
+    say(.error, "strange") {
+      "client \(client) faults at 0x\(String(address, radix: 16)), which it never handed over; the page is "
+        + "poisoned"
+    }
+  }
+
+  @inline(never)
+  func cannotFollow(_ client: UInt64, _ what: String, _ why: String) {
+    say(.error, "follow \(what)") {
+      "client \(client): a \(what) cannot be followed (\(why)); its threads wait until that is mended"
+    }
+  }
+
+  @inline(never)
+  func notReleased(_ client: UInt64, _ error: Errno) {
+    say(.debug, "release") {
+      "client \(client): the kernel does not let go of a range (\(error.name)); it was unmapped unseen"
+    }
+  }
+
+  @inline(never)
   func killing(
     _ instance: UnsafeMutablePointer<InstanceRecord>, _ pgoff: UInt64, _ reason: String
   ) {

@@ -51,6 +51,13 @@ import Glibc
     return mapping
   }
 
+  /// All of a client's memfd. Without reservation: the client owns its huge pages.
+  static func foreignWindow(fd: Int32, length: UInt64) throws(Errno) -> Mapping {
+    let mapping = try map(length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0)
+    unsafe clinux_madvise(mapping.base, UInt64(mapping.length), MADV_DONTFORK)
+    return mapping
+  }
+
   /// A file's content, read-only. Lent to COPY; a file that shrinks is an EFAULT there.
   static func file(fd: Int32, length: UInt64) throws(Errno) -> Mapping {
     try map(length, PROT_READ, MAP_SHARED, fd, 0)

@@ -47,6 +47,40 @@ final class MemoryFile: Sendable {
     return MemoryFile(descriptor, kind, pageSize)
   }
 
+  /// Takes a memfd that a client handed over. It must be sealed against shrinking: pages that vanish under a COPY
+  /// are an error there, but pages that vanish after it would read zero.
+  static func adopt(_ descriptor: Descriptor) throws(HostError) -> (file: MemoryFile, size: UInt64)
+  {
+    let kind: MemoryKind
+    let pageSize: UInt64
+    switch clinux_filesystem_type(descriptor.fd) {
+    case Int64(CLINUX_TMPFS_MAGIC): (kind, pageSize) = (.shmem, 4096)
+    case Int64(CLINUX_HUGETLBFS_MAGIC):
+      (kind, pageSize) = (.hugetlb, UInt64(clinux_filesystem_block_size(descriptor.fd)))
+    default:
+      throw HostError(
+        .usage,
+        "a descriptor that came along as a memfd is none: it is no shmem and no hugetlb file")
+    }
+    let seals = clinux_get_seals(descriptor.fd)
+    guard seals >= 0, seals & CLINUX_SEAL_SHRINK != 0 else {
+      throw HostError(
+        .usage, "the memfd that came along is not sealed against shrinking; add F_SEAL_SHRINK")
+    }
+    guard let info = try? FileInfo(fd: descriptor.fd) else {
+      throw HostError(.usage, "the memfd that came along cannot be examined")
+    }
+    return (MemoryFile(descriptor, kind, pageSize), info.size)
+  }
+
+  /// Which file it is: two descriptors of one file are equal.
+  var identity: FileIdentity {
+    var device: UInt64 = 0
+    var inode: UInt64 = 0
+    unsafe _ = clinux_file_identity(fd, &device, &inode)
+    return FileIdentity(device: device, inode: inode)
+  }
+
   /// Opens a file that is itself the backing. Nil kind: it is on no memory file system.
   static func open(_ path: String) throws(HostError) -> (file: MemoryFile, size: UInt64) {
     let fd = unsafe Glibc.open(path, O_RDWR | O_CLOEXEC)
@@ -77,4 +111,10 @@ final class MemoryFile: Sendable {
   func punch(_ offset: UInt64, length: UInt64) {
     _ = clinux_punch_hole(fd, offset, length)
   }
+}
+
+/// st_dev and st_ino of a file.
+struct FileIdentity: Hashable, Sendable {
+  let device: UInt64
+  let inode: UInt64
 }

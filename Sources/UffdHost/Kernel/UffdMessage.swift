@@ -28,6 +28,20 @@ import CLinux
   @inline(__always)
   var rangeEnd: UInt64 { unsafe bytes.load(fromByteOffset: 16, as: UInt64.self) }
 
+  /// REMAP: where it was, where it is, and its old length.
+  @inline(__always)
+  var remapFrom: UInt64 { unsafe bytes.load(fromByteOffset: 8, as: UInt64.self) }
+  @inline(__always)
+  var remapTo: UInt64 { unsafe bytes.load(fromByteOffset: 16, as: UInt64.self) }
+  @inline(__always)
+  var remapLength: UInt64 { unsafe bytes.load(fromByteOffset: 24, as: UInt64.self) }
+
+  /// FORK: the child's uffd, in the table of whoever read the message.
+  @inline(__always)
+  var forkDescriptor: Int32 { unsafe bytes.load(fromByteOffset: 8, as: Int32.self) }
+
+  static let fork: UInt8 = 0x13
+  static let remap: UInt8 = 0x14
   static let remove: UInt8 = 0x15
   static let unmap: UInt8 = 0x16
   static let writeFlag: UInt64 = 1

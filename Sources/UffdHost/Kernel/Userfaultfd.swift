@@ -92,6 +92,11 @@ final class Userfaultfd: Sendable {
 
   /// UFFDIO_UNREGISTER. The caller has filled the range: missing pages would read zero from now on.
   func unregister(_ start: UInt64, length: UInt64) throws(Errno) {
-    _ = try check(clinux_uffd_unregister(descriptor.fd, start, length))
+    try Userfaultfd.unregister(descriptor, start, length: length)
+  }
+
+  /// The same for a uffd that a client handed over.
+  static func unregister(_ uffd: Descriptor, _ start: UInt64, length: UInt64) throws(Errno) {
+    _ = try check(clinux_uffd_unregister(uffd.fd, start, length))
   }
 }

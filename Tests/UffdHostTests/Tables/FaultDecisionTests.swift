@@ -106,6 +106,42 @@ struct FaultDecisionTests {
     #expect(seen == 3 * 8 * 4 * 5)
   }
 
+  @Test("a client's memfd: a page in its cache that nobody published is never evicted")
+  func strays() {
+    let expected: [(Strays, FaultAction)] = [
+      (.evicted, .evict), (.areContent, .mapCached), (.refused, .refuse),
+    ]
+    for (strays, action) in expected {
+      for shared in [false, true] {
+        var shape = RegionShape(shared: shared, fillsBacking: true, arrivesFilled: false)
+        shape.strays = strays
+        #expect(decide(.minor, shape, .unmapped, .absent) == action)
+        // Everything else is as for a backing of ours.
+        for kind in [FaultKind.missing, .minor] {
+          for region in RegionPage.allCases {
+            for backing in BackingPage.allCases where (kind, backing) != (.minor, .absent) {
+              var ours = shape
+              ours.strays = .evicted
+              #expect(decide(kind, shape, region, backing) == decide(kind, ours, region, backing))
+            }
+          }
+        }
+      }
+    }
+  }
+
+  @Test("what grew behind a region reads zero, whatever is asked")
+  func grown() {
+    var shape = RegionShape(shared: false, fillsBacking: false, arrivesFilled: false)
+    shape.readsZero = true
+    for kind in FaultKind.allCases {
+      for region in RegionPage.allCases {
+        let expected: FaultAction = kind == .unknown || region == .poisoned ? .poison : .zero
+        #expect(decide(kind, shape, region, nil) == expected)
+      }
+    }
+  }
+
   @Test("a fault's flags: WRITE alone changes nothing, what is unknown is not taken for missing")
   func kinds() {
     #expect(FaultKind(flags: 0) == .missing)

@@ -149,6 +149,44 @@ struct PageStatesTests {
       Table(33).states.setBits(30..<34, 1)
     }
   }
+
+  @Test("a part of a table is a window on it: at every place, written and counted")
+  func parts() {
+    for lower in 0..<70 as Range<UInt64> {
+      for length in [1, 2, 31, 32, 33, 64, 65, 100] as [UInt64] {
+        let table = Table(200)
+        for page in 0..<200 as Range<UInt64> { table.states.setBits(page, UInt8(page % 3)) }
+        var model = table.all
+        let part = PageStates(table.states, lower..<(lower + length))
+        #expect(part.count == length)
+        for bits in 0..<4 as Range<UInt8> {
+          let expected = model[Int(lower)..<Int(lower + length)].count { $0 == bits }
+          #expect(part.count(ofBits: bits) == UInt64(expected))
+        }
+        part.setBits(0..<length, 3)
+        for page in lower..<(lower + length) { model[Int(page)] = 3 }
+        #expect(table.all == model)
+        #expect(table.behind == 0)
+        // A part of a part.
+        let inner = PageStates(part, (length - 1)..<length)
+        inner.setBits(0, 1)
+        #expect(table.states.bits(lower + length - 1) == 1)
+      }
+    }
+  }
+
+  @Test("a copy has the same states and is another table")
+  func copies() {
+    let table = Table(130)
+    for page in 0..<130 as Range<UInt64> { table.states.setBits(page, UInt8(page * 7 % 4)) }
+    let copy = Table(67)
+    copy.states.copy(from: PageStates(table.states, 40..<107))
+    for page in 0..<67 as Range<UInt64> {
+      #expect(copy.states.bits(page) == table.states.bits(40 + page))
+    }
+    copy.states.setBits(0..<67, 0)
+    #expect(table.states.bits(41) == UInt8(41 * 7 % 4))
+  }
 }
 
 /// Something that several threads of a test may use at once.

@@ -13,7 +13,8 @@ private func record(
   let nowhere = unsafe UnsafeMutableRawPointer(bitPattern: 4096)!
   unsafe pointer.initialize(
     to: RegionRecord(
-      start: start, length: length, granule: granule,
+      session: nowhere.assumingMemoryBound(to: SessionRecord.self), start: start, length: length,
+      granule: granule,
       granuleShift: UInt64(granule.trailingZeroBitCount), pageSize: 4096, firstPgoff: firstPgoff,
       shape: RegionShape(shared: false, fillsBacking: false, arrivesFilled: false),
       isHugetlb: false, states: PageStates(nowhere, count: length / granule),
@@ -98,5 +99,24 @@ struct RegionTableTests {
       #expect(unsafe region.pointee.pgoff(of: page) == page + 5)
     }
     unsafe region.deallocate()
+  }
+
+  @Test("below, above and last, between regions and in them")
+  func neighbours() {
+    var table = RegionTable()
+    defer { table.free() }
+    #expect(unsafe table.below(1 << 40) == nil && table.above(0) == nil && table.last == nil)
+    for (id, start) in [(1, 0x10000), (2, 0x30000)] as [(UInt64, UInt64)] {
+      unsafe table.insert(record(id, start, 0x10000))
+    }
+    #expect(unsafe table.below(0xffff) == nil)
+    #expect(unsafe table.below(0x10000)?.pointee.id == 1)
+    #expect(unsafe table.below(0x2ffff)?.pointee.id == 1)
+    #expect(unsafe table.below(0x3ffff)?.pointee.id == 2)
+    #expect(unsafe table.below(1 << 40)?.pointee.id == 2)
+    #expect(unsafe table.above(0)?.pointee.id == 1)
+    #expect(unsafe table.above(0x10000)?.pointee.id == 2)
+    #expect(unsafe table.above(0x30000) == nil)
+    #expect(unsafe table.last?.pointee.id == 2)
   }
 }

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of this target share. */
+#ifndef CBENCH_INTERNAL_H
+#define CBENCH_INTERNAL_H
+
+#include "cbench.h"
+
+#include "clinux.h"
+
+#include <pthread.h>
+#include <stddef.h>
+
+/* Remembers the call for cbench_failure; returns -errno. */
+int32_t cbench_failed(const char *call);
+
+/* --- memory.c ----------------------------------------------------------------------------------------- */
+
+struct cbench_areas {
+  void *start[CBENCH_MOST_AREAS];
+  int fd; /* the memfd they map; -1: none */
+};
+
+/* Maps job->regions areas: fresh memory, or with `private_file` copies of the image. */
+int32_t cbench_map(const struct cbench_job *job, int private_file, struct cbench_areas *areas);
+/* Puts the content into the memfd. */
+int32_t cbench_publish(const struct cbench_job *job, struct cbench_areas *areas);
+/* The image, mapped and resident. NULL: it failed. */
+const char *cbench_map_image(const struct cbench_job *job);
+/* Opens a uffd that reports discards, and registers the areas. */
+int32_t cbench_watch(const struct cbench_job *job, struct cbench_areas *areas, int blocking);
+static inline uint64_t cbench_area_bytes(const struct cbench_job *job) { return job->bytes / job->regions; }
+
+/* --- handler.c ---------------------------------------------------------------------------------------- */
+
+struct cbench_region {
+  uint64_t start, end; /* in the client */
+  uint64_t offset;     /* of `start` in the content */
+  uint64_t *discarded; /* a bit for each page that the client gave back */
+};
+
+struct cbench_server {
+  const struct clinux_uffd_ops *calls;
+  int uffd, bell;
+  enum cbench_operation operation;
+  enum cbench_wait wait;
+  uint32_t readers, region_count;
+  uint64_t page;
+  uint64_t content; /* address of the mapped image */
+  int image;        /* the peer reads it */
+  struct cbench_region regions[CBENCH_MOST_AREAS];
+  _Alignas(64) uint64_t exclusion;
+  pthread_t threads[CBENCH_MOST_READERS];
+};
+
+/* The regions in the order of their addresses; `starts` are addresses of the client. */
+int32_t cbench_server_init(struct cbench_server *server, const struct cbench_job *job, int uffd,
+                           const uint64_t *starts, const char *content);
+/* Starts the readers, as the minimal handler or in the peers' structure. */
+int32_t cbench_server_start(struct cbench_server *server, int as_peer);
+void cbench_server_stop(struct cbench_server *server);
+/* Reads until the queue is empty, and serves. The loop of one reader, without its wait. */
+void cbench_server_drain(struct cbench_server *server);
+
+#endif /* CBENCH_INTERNAL_H */

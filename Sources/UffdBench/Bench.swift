@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parent: plans, lets the subjects take turns, collects. It never serves and never touches served memory.
+import CBench
+import Glibc
+public import UffdHost
+import UffdReport
+
+/// A run of the bench.
+public struct Bench {
+  /// How far it is.
+  public struct Progress: Sendable {
+    public var done: Int
+    public var total: Int
+    /// What is being measured.
+    public var name: String
+  }
+
+  private let options: BenchOptions
+  private let measurement: Measurement
+  private let emptyProgram: String
+
+  /// `program` is an executable whose main calls `BenchChild.run` first: usually the running one.
+  /// `emptyProgram` opens the library it is given and ends.
+  public init(
+    _ options: BenchOptions, program: String = "/proc/self/exe", emptyProgram: String
+  ) {
+    self.options = options
+    measurement = Measurement(program: program)
+    self.emptyProgram = emptyProgram
+  }
+
+  /// Measures; `tell` hears before each repetition how far it is.
+  ///
+  /// Throws what kept everything from being measured. A subject that fails is left out, with a reason.
+  public func run(_ tell: (Progress) -> Void = { _ in }) throws(HostError) -> BenchReport {
+    var report = BenchReport()
+    let machine = Machine(options)
+    let cases = try options.chosenCases()
+    let contents = try contents(cases, machine)
+    try machine.prepare(cases, &report)
+    var work: [(content: Content, variant: Variant, bytes: UInt64)] = []
+    for benchCase in cases {
+      guard let content = contents.first(where: { $0.serves(benchCase) }) else { continue }
+      guard let bytes = machine.bytes(benchCase, content, &report) else { continue }
+      report.headlines.append(
+        BenchReport.Headline(name: benchCase.name, summary: benchCase.summary, bytes: bytes))
+      work += variants(benchCase).map { (content, $0, bytes) }
+    }
+    let total = work.reduce(0) { $0 + $1.variant.benchCase.subjects.count } * turns
+    var progress = Progress(done: 0, total: total, name: "")
+    var random = Shuffler(options.seed)
+    for item in work {
+      let rounds = measure(
+        item.content, item.variant, item.bytes, machine, &random, &report
+      ) { name in
+        progress.name = name
+        tell(progress)
+        progress.done += 1
+      }
+      report.rows += item.variant.rows(rounds)
+    }
+    machine.conclude(&report)
+    return report
+  }
+
+  /// The first round is dropped: caches and tables of the machine fill in it.
+  private var turns: Int { options.countedRounds + 1 }
+
+  private func variants(_ benchCase: BenchCase) -> [Variant] {
+    var placements = benchCase.placements
+    if let wanted = options.placement, placements.count > 1 { placements = [wanted] }
+    if options.isQuick, options.placement == nil { placements = [placements[0]] }
+    return benchCase.threads.flatMap { threads in
+      placements.map { Variant(benchCase: benchCase, threads: threads, placement: $0) }
+    }
+  }
+
+  private func contents(
+    _ cases: [BenchCase], _ machine: Machine
+  ) throws(HostError) -> [Content] {
+    let most = cases.reduce(4 << 20) { max($0, machine.affordable(options.wantedBytes($1))) }
+    let bytes = (most + (2 << 20) - 1) & ~((2 << 20) - 1)
+    if let library = options.library, !options.parameters.isEmpty {
+      return [
+        try Content.copied(library, options.parameters, bytes: bytes, measurement.describe)
+      ]
+    }
+    return try Content.made(
+      options.library.map { [$0] } ?? MemoryKind.allCases.map(\.rawValue), bytes: bytes,
+      measurement.describe)
+  }
+
+  /// All rounds of one variant.
+  private func measure(
+    _ content: Content, _ variant: Variant, _ bytes: UInt64, _ machine: Machine,
+    _ random: inout Shuffler, _ report: inout BenchReport, _ tell: (String) -> Void
+  ) -> [Round] {
+    var rounds: [Round] = []
+    var failed: Set<Subject> = []
+    for turn in 0..<turns {
+      machine.look()
+      var round: Round = [:]
+      for subject in random.shuffled(variant.benchCase.subjects) {
+        tell("\(variant.benchCase.name), \(subject.rawValue)")
+        if failed.contains(subject) { continue }
+        do throws(HostError) {
+          let sample = try sample(subject, content, variant, bytes, turn)
+          round[subject] = sample
+          if sample.wrong > 0 {
+            report.errors.append(
+              "\(variant.benchCase.name), \(subject.rawValue): \(sample.wrong) pages hold wrong bytes, the "
+                + "first at offset \(sample.firstWrong)")
+          }
+        } catch {
+          failed.insert(subject)
+          report.omissions.append(
+            "\(variant.benchCase.name), \(subject.rawValue): \(error.message)")
+        }
+      }
+      if turn > 0 { rounds.append(round) }
+    }
+    return rounds
+  }
+
+  private func sample(
+    _ subject: Subject, _ content: Content, _ variant: Variant, _ bytes: UInt64, _ turn: Int
+  ) throws(HostError) -> Sample {
+    let benchCase = variant.benchCase
+    if benchCase.kind == .start { return try start(subject, content) }
+    var job = Job()
+    job.work =
+      switch benchCase.kind {
+      case .fill: .fill
+      case .language: .language
+      default: .demand
+      }
+    job.subject = subject
+    job.isElsewhere = benchCase.subjects.contains(.hostExternal)
+    job.memory = benchCase.memory
+    job.operation = benchCase.operation
+    job.order = benchCase.order
+    job.waiting = options.waiting
+    job.placement = variant.placement
+    job.regions = benchCase.regions
+    job.threads = variant.threads
+    job.readers = benchCase.hasReaderPerCPU ? Int(cbench_cpu_count()) : 1
+    job.page = content.description.granule
+    job.bytes = bytes
+    job.seed = options.seed &+ UInt64(turn)
+    job.library = content.description.path
+    job.image = content.image
+    job.parameters = content.parameters
+    if benchCase.operation == .zero, let hole = content.hole {
+      job.image = hole
+      job.parameters = [HostSubject.imageParameter(hole)]
+    }
+    return try measurement.sample(job)
+  }
+
+  /// The command with one page, or the empty program with the same library.
+  private func start(_ subject: Subject, _ content: Content) throws(HostError) -> Sample {
+    let path = content.description.path
+    if subject == .c { return try measurement.duration(emptyProgram, ["uffdhost-empty", path]) }
+    return try measurement.duration(
+      measurement.program,
+      ["uffdhost", "--provider", path, "--size", "4096", "--verify", "none"]
+        + content.parameters.map { "\($0.key)=\($0.value)" })
+  }
+}
+
+/// SplitMix64: the same turns for the same seed.
+struct Shuffler: RandomNumberGenerator {
+  private var state: UInt64
+
+  init(_ seed: UInt64) { state = seed }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var z = state
+    z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
+    z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
+    return z ^ z >> 31
+  }
+
+  mutating func shuffled<Element>(_ list: [Element]) -> [Element] { list.shuffled(using: &self) }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cases: what is measured, with how many threads, where, and against whom. Plain data; Bench runs it.
+import UffdHost
+
+/// One thing to measure.
+struct BenchCase: Sendable {
+  enum Kind: String, Sendable {
+    /// Pages are touched one by one.
+    case demand
+    /// Everything is filled in one go.
+    case fill
+    /// The handler's code with the kernel taken out.
+    case language
+    /// From the command line to the first served fault.
+    case start
+  }
+
+  var name: String
+  /// For people: what the work is.
+  var summary: String
+  var kind = Kind.demand
+  var memory: MemoryKind
+  var operation = Operation.copy
+  var order = TouchOrder.random
+  var regions = 1
+  var threads = [1]
+  /// As many readers as CPUs; else one.
+  var hasReaderPerCPU = false
+  var placements: [Placement] = [.pinned]
+  var subjects: [Subject] = [.kernel, .c, .peer, .host]
+
+  /// Whether the figure that is compared is the median touch; else it is the time of everything.
+  func comparesMedian(threads: Int) -> Bool {
+    kind == .demand && order == .random && threads == 1
+  }
+}
+
+extension BenchCase {
+  static let all = anon + shmem + hugetlb + language + [start]
+
+  private static let both: [Placement] = [.pinned, .unpinned]
+  private static let withoutPeer: [Subject] = [.kernel, .c, .host]
+
+  private static let anon = [
+    BenchCase(
+      name: "anon-copy", summary: "missing fault, COPY of 4 KiB, anonymous memory, random order",
+      memory: .anon, threads: [1, 2, 4, 8], placements: both),
+    BenchCase(
+      name: "anon-copy-readers", summary: "the same with one reader for each CPU", memory: .anon,
+      threads: [2, 4, 8], hasReaderPerCPU: true, placements: both,
+      subjects: [.c, .host]),
+    BenchCase(
+      name: "anon-copy-16-regions", summary: "the same in 16 regions", memory: .anon, regions: 16),
+    BenchCase(
+      name: "anon-copy-256-regions", summary: "the same in 256 regions", memory: .anon,
+      regions: 256),
+    BenchCase(
+      name: "anon-copy-external", summary: "the same, and the client is another process",
+      memory: .anon, placements: both, subjects: [.c, .hostExternal]),
+    BenchCase(
+      name: "anon-zero", summary: "missing fault, ZEROPAGE, anonymous memory, random order",
+      memory: .anon, operation: .zero),
+    BenchCase(
+      name: "anon-poison", summary: "COPY answers EFAULT, POISON, SIGBUS in the client",
+      memory: .anon, operation: .poison, subjects: [.c, .host]),
+    BenchCase(
+      name: "anon-sequential",
+      summary: "COPY of 4 KiB, anonymous memory, from the start to the end",
+      memory: .anon, order: .sequential),
+    BenchCase(
+      name: "anon-sparse", summary: "COPY of 4 KiB, anonymous memory, every tenth page at random",
+      memory: .anon, order: .sparse),
+    BenchCase(
+      name: "anon-zipf", summary: "COPY of 4 KiB, anonymous memory, popular pages again and again",
+      memory: .anon, order: .zipf),
+    BenchCase(
+      name: "anon-fill", summary: "everything is filled, anonymous memory", kind: .fill,
+      memory: .anon, threads: [1, 2], placements: both),
+  ]
+
+  private static let shmem = [
+    BenchCase(
+      name: "shmem-copy", summary: "missing fault, COPY of 4 KiB into shared memory, random order",
+      memory: .shmem),
+    BenchCase(
+      name: "shmem-continue",
+      summary: "minor fault, CONTINUE of 4 KiB, shared memory, random order",
+      memory: .shmem, operation: .continue, threads: [1, 2, 4, 8], placements: both,
+      subjects: withoutPeer),
+    BenchCase(
+      name: "shmem-fill", summary: "everything is copied into shared memory", kind: .fill,
+      memory: .shmem),
+    BenchCase(
+      name: "shmem-fill-continue", summary: "everything in shared memory is mapped", kind: .fill,
+      memory: .shmem, operation: .continue, subjects: withoutPeer),
+  ]
+
+  private static let hugetlb = [
+    BenchCase(
+      name: "hugetlb-copy", summary: "missing fault, COPY of 2 MiB, huge pages, random order",
+      memory: .hugetlb),
+    BenchCase(
+      name: "hugetlb-continue", summary: "minor fault, CONTINUE of 2 MiB, huge pages, random order",
+      memory: .hugetlb, operation: .continue, subjects: withoutPeer),
+    BenchCase(
+      name: "hugetlb-fill", summary: "everything is copied into huge pages", kind: .fill,
+      memory: .hugetlb),
+    BenchCase(
+      name: "hugetlb-fill-continue", summary: "everything in huge pages is mapped", kind: .fill,
+      memory: .hugetlb, operation: .continue, subjects: withoutPeer),
+  ]
+
+  private static let language = [
+    BenchCase(
+      name: "language-copy", summary: "a missing fault with the kernel's calls replaced",
+      kind: .language, memory: .anon, regions: 4, subjects: [.c, .host]),
+    BenchCase(
+      name: "language-continue", summary: "a minor fault with the kernel's calls replaced",
+      kind: .language, memory: .shmem, operation: .continue, regions: 4, subjects: [.c, .host]),
+  ]
+
+  private static let start = BenchCase(
+    name: "start",
+    summary: "from the command to the end of a run of one page; 'c' is an empty Swift program that "
+      + "opens the same library",
+    kind: .start, memory: .anon, placements: [.unpinned], subjects: [.c, .host])
+}

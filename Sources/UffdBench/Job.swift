@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// One repetition of one case for one subject, as the words of a child process. Pure.
+import CBench
+import UffdHost
+
+/// What a child measures.
+struct Job: Equatable, Sendable {
+  enum Work: String, Sendable {
+    case demand, fill, language
+    /// Says what the provider's instance is, and copies its content to the image.
+    case describe
+  }
+
+  var work = Work.demand
+  var subject = Subject.c
+  /// The client is another process than the handler.
+  var isElsewhere = false
+  var memory = MemoryKind.anon
+  var operation = Operation.copy
+  var order = TouchOrder.random
+  var waiting = Waiting.epoll
+  var placement = Placement.pinned
+  var regions = 1
+  var threads = 1
+  var readers = 1
+  var page: UInt64 = 4096
+  var bytes: UInt64 = 0
+  var seed: UInt64 = 1
+  /// Descriptor of a file with the content, which the child inherits.
+  var image: Int32 = -1
+  var library = ""
+  var parameters: [Parameter] = []
+
+  static let word = "bench-child"
+  private static let end = "--"
+
+  /// The words behind the name of the program.
+  var words: [String] {
+    var words = [
+      Self.word, "work=\(work.rawValue)", "subject=\(subject.rawValue)",
+      "elsewhere=\(isElsewhere)", "memory=\(memory.rawValue)", "operation=\(operation.rawValue)",
+      "order=\(order.rawValue)",
+      "waiting=\(waiting.rawValue)", "placement=\(placement.rawValue)", "regions=\(regions)",
+      "threads=\(threads)", "readers=\(readers)", "page=\(page)", "bytes=\(bytes)", "seed=\(seed)",
+      "image=\(image)", "library=\(library)", Self.end,
+    ]
+    words += parameters.map { "\($0.key)=\($0.value)" }
+    return words
+  }
+
+  init() {}
+
+  /// Nil: the words are no child's.
+  init?(words: [String]) {
+    guard words.first == Self.word, let end = words.firstIndex(of: Self.end) else { return nil }
+    var fields: [String: String] = [:]
+    for parameter in words[1..<end].compactMap(Self.parameter) {
+      fields[parameter.key] = parameter.value
+    }
+    func choice<Choice: RawRepresentable<String>>(_ key: String) -> Choice? {
+      fields[key].flatMap(Choice.init(rawValue:))
+    }
+    func number<Number: LosslessStringConvertible>(_ key: String) -> Number? {
+      fields[key].flatMap(Number.init)
+    }
+    guard let work: Work = choice("work"), let subject: Subject = choice("subject"),
+      let isElsewhere: Bool = number("elsewhere"),
+      let memory: MemoryKind = choice("memory"), let operation: Operation = choice("operation"),
+      let order: TouchOrder = choice("order"), let waiting: Waiting = choice("waiting"),
+      let placement: Placement = choice("placement"), let regions: Int = number("regions"),
+      let threads: Int = number("threads"), let readers: Int = number("readers"),
+      let page: UInt64 = number("page"), let bytes: UInt64 = number("bytes"),
+      let seed: UInt64 = number("seed"), let image: Int32 = number("image"),
+      let library = fields["library"]
+    else { return nil }
+    (self.work, self.subject, self.memory) = (work, subject, memory)
+    self.isElsewhere = isElsewhere
+    (self.operation, self.order, self.waiting) = (operation, order, waiting)
+    (self.placement, self.regions, self.threads) = (placement, regions, threads)
+    (self.readers, self.page, self.bytes, self.seed) = (readers, page, bytes, seed)
+    (self.image, self.library) = (image, library)
+    parameters = words[(end + 1)...].compactMap(Self.parameter)
+  }
+
+  private static func parameter(_ word: String) -> Parameter? {
+    guard let equals = word.firstIndex(of: "=") else { return nil }
+    return Parameter(String(word[..<equals]), String(word[equals...].dropFirst()))
+  }
+
+  /// For the functions of CBench.
+  var raw: cbench_job {
+    var job = cbench_job()
+    job.subject =
+      switch subject {
+      case .kernel: CBENCH_KERNEL
+      case .peer: CBENCH_PEER
+      default: isElsewhere ? CBENCH_EXTERNAL : CBENCH_C
+      }
+    job.operation = operation.raw
+    job.memory = memory.raw
+    job.wait = waiting.raw
+    job.order = order.raw
+    job.regions = UInt32(regions)
+    job.threads = UInt32(threads)
+    job.readers = UInt32(readers)
+    job.page = page
+    job.bytes = bytes
+    job.seed = seed
+    job.image = image
+    return job
+  }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a hand-off to records: is every region one that we can serve, and how? On the control thread; nothing
+// of it is known to a reader before all of it is right.
+import UffdPluginABI
+
+/// Checked regions of a client.
+struct ClientPlan {
+  let regions: [ClientRegion]
+  let backings: [Backing]
+  private let instance: Instance
+
+  /// Throws `.usage` with the first region that cannot be served, and why.
+  init(
+    _ instance: Instance, _ regions: [ClientRegion], _ descriptors: [Descriptor]
+  ) throws(HostError) {
+    guard !regions.isEmpty else { throw HostError(.usage, "there are no regions to serve") }
+    var previous: ClientRegion?
+    for region in regions.sorted(by: { $0.start < $1.start }) {
+      try ClientPlan.checkPlace(region, instance)
+      if let previous, previous.start + previous.length > region.start {
+        throw HostError(
+          .usage,
+          "\(ClientPlan.name(region)) overlaps \(ClientPlan.name(previous)); hand each byte over once"
+        )
+      }
+      previous = region
+    }
+    var backings: [Backing] = []
+    for (index, descriptor) in descriptors.enumerated() {
+      let extent =
+        regions.filter { $0.backing == index }.map { $0.offset + $0.length }.max() ?? 0
+      guard extent > 0 else {
+        throw HostError(.usage, "memfd \(index) came along and no region maps it; leave it out")
+      }
+      let pageSize = regions.first { $0.backing == index }!.pageSize
+      backings.append(try instance.backing(of: descriptor, pageSize: pageSize, extent: extent))
+    }
+    for region in regions { try ClientPlan.checkSharing(region, instance, backings.count) }
+    self.regions = regions
+    self.backings = backings
+    self.instance = instance
+  }
+
+  static func name(_ region: ClientRegion) -> String {
+    "the region of \(region.length) bytes at 0x\(String(region.start, radix: 16))"
+  }
+
+  /// Sizes, places, and what of the object it shows.
+  private static func checkPlace(_ region: ClientRegion, _ instance: Instance) throws(HostError) {
+    let granule = instance.granule
+    guard region.pageSize == granule else {
+      throw HostError(
+        .usage,
+        "\(name(region)) has pages of \(region.pageSize) bytes, and the provider '\(instance.provider.name)' "
+          + "fills granules of \(granule): "
+          + (region.pageSize > granule
+            ? "serve huge pages with the provider 'hugetlb'" : "choose a provider of that granule"))
+    }
+    guard region.length > 0, region.start % granule == 0, region.length % granule == 0,
+      region.offset % granule == 0
+    else {
+      throw HostError(
+        .usage,
+        "\(name(region)), offset \(region.offset): start, length and offset must be multiples of "
+          + "\(granule) bytes")
+    }
+    // The highest address that a process can have on x86-64 with five levels of page tables.
+    guard region.start < 1 << 56, region.length < 1 << 56 else {
+      throw HostError(.usage, "\(name(region)) is outside any address space")
+    }
+    let size = instance.granuleCount * granule
+    guard region.offset < size, region.length <= size - region.offset else {
+      throw HostError(
+        .usage,
+        "\(name(region)) begins at byte \(region.offset) of an object of \(instance.objectSize) bytes, and goes "
+          + "beyond its end: is this another snapshot's memory file?")
+    }
+  }
+
+  /// How it maps its memory, and whether the provider wants to serve it.
+  private static func checkSharing(
+    _ region: ClientRegion, _ instance: Instance, _ backings: Int
+  ) throws(HostError) {
+    if let backing = region.backing, backing >= backings {
+      throw HostError(
+        .usage, "\(name(region)) maps memfd \(backing), and \(backings) came along")
+    }
+    if region.isMinor, region.backing == nil, region.sharing == .shared {
+      throw HostError(
+        .usage,
+        "\(name(region)) is shared and watched for minor faults, and its memfd did not come along: without "
+          + "it nobody knows what its page cache holds")
+    }
+    var query = uffd_region_query()
+    query.size = UInt32(MemoryLayout<uffd_region_query>.size)
+    query.memory_kind =
+      region.pageSize > 4096
+      ? .hugetlb : region.backing != nil || region.sharing == .shared ? .shmem : .anon
+    // Content only: what the client's page cache holds is between the host and the client.
+    query.modes = [.missing]
+    query.granule = region.pageSize
+    query.pgoff = region.offset / region.pageSize
+    query.count = region.length / region.pageSize
+    query.flags.insert(.foreign)
+    if region.sharing == .shared { query.flags.insert(.shared) }
+    if let error = instance.objection(query) { throw error }
+  }
+
+  /// The records, on no list yet. Their state memory is shared: freed with the last of them.
+  func makeRecords(session: SessionPointer) throws(HostError) -> [RecordPointer] {
+    var records: [RecordPointer] = []
+    for region in regions {
+      let count = region.length / instance.granule
+      guard let states = try? Mapping.scratch(PageStates.bytes(for: count)) else {
+        for record in records { unsafe free(record.region) }
+        throw HostError(
+          .system, "there is no memory for the page states of \(ClientPlan.name(region))")
+      }
+      let backing = region.backing.map { backings[$0] }
+      let shape = RegionShape(
+        shared: region.sharing == .shared, fillsBacking: backing != nil, arrivesFilled: false,
+        strays: region.strayPages == .areContent ? .areContent : .refused)
+      let record = unsafe makeRecord(
+        session: session, start: region.start, length: region.length, instance,
+        firstPgoff: region.offset / instance.granule, shape, backing: backing?.record, states,
+        PageStates(states.base, count: count))
+      unsafe records.append(RecordPointer(region: record))
+    }
+    return records
+  }
+}
+
+/// A region of a client. Its memory belongs to whoever holds it on a table.
+func makeRecord(
+  session: SessionPointer, start: UInt64, length: UInt64, _ instance: Instance, firstPgoff: UInt64,
+  _ shape: RegionShape, backing: UnsafeMutablePointer<BackingRecord>?, _ memory: Mapping,
+  _ states: PageStates
+) -> UnsafeMutablePointer<RegionRecord> {
+  let record = UnsafeMutablePointer<RegionRecord>.allocate(capacity: 1)
+  unsafe record.initialize(
+    to: RegionRecord(
+      session: session, start: start, length: length, granule: instance.granule,
+      granuleShift: UInt64(instance.granule.trailingZeroBitCount), pageSize: instance.granule,
+      firstPgoff: firstPgoff, shape: shape, isHugetlb: instance.granule > 4096, states: states,
+      instance: instance.record, backing: backing, id: RegionIdentifier.next(),
+      stateMemory: Unmanaged.passRetained(memory)))
+  return unsafe record
+}
+
+/// Frees a record that `makeRecord` made.
+func free(_ record: UnsafeMutablePointer<RegionRecord>) {
+  unsafe record.pointee.stateMemory?.release()
+  unsafe record.deallocate()
+}

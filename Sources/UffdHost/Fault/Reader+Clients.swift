@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+// The clients of a reader: taken on, looked after, let go. Rare: may allocate and count references.
+import Glibc
+
+extension Reader {
+  private static let careInterval: UInt64 = 250_000_000
+  private static let carePromptly: UInt64 = 2_000_000
+
+  /// Serves a client from now on.
+  mutating func adopt(_ client: Client) {
+    let session = unsafe client.record
+    do {
+      try unsafe poller.add(client.uffd.fd, tag: Self.tag(session, .messages))
+    } catch {
+      // Epoll has no memory, or its limit of watches is reached: its faults are read on the timer.
+      reporter.cannotFollow(client.id, "session", error.name)
+    }
+    watchExit(client)
+    clients.append(client)
+    port.clientCount.add(1)
+  }
+
+  private func watchExit(_ client: Client) {
+    guard let pidfd = client.identity.pidfd, client.parent == nil else { return }
+    unsafe client.isExitWatched =
+      (try? poller.add(pidfd.fd, tag: Self.tag(client.record, .exit))) != nil
+  }
+
+  /// The process of a client has ended. Its memory may still be another one's.
+  mutating func hasExited(_ session: SessionPointer) {
+    guard let client = unsafe session.pointee.client?.takeUnretainedValue() else { return }
+    if client.isExitWatched, let pidfd = client.identity.pidfd {
+      poller.remove(pidfd.fd)
+      client.isExitWatched = false
+    }
+    unsafe session.pointee.isSuspect = true
+    nextCare = 0
+  }
+
+  /// Finds out which clients are gone, comes back to what was paused, goes on with drains, and frees what ended.
+  mutating func lookAfterClients() {
+    let now = monotonicNanoseconds()
+    for drain in drains where now >= drain.due { advance(drain, now) }
+    if now >= nextCare {
+      nextCare = now + Self.careInterval
+      // Backwards: a client that ends leaves the list.
+      for index in clients.indices.reversed() { care(for: clients[index], now) }
+    }
+    for drain in drains { nextCare = min(nextCare, max(now, drain.due)) }
+    ended.removeAll()
+  }
+
+  private mutating func care(for client: Client, _ now: UInt64) {
+    let session = unsafe client.record
+    unsafe attend(session)
+    let paused = unsafe session.pointee.pausedUntil
+    if paused != 0 {
+      if now >= paused {
+        unsafe session.pointee.pausedUntil = 0
+        _ = unsafe try? poller.add(client.uffd.fd, tag: Self.tag(session, .messages))
+      } else {
+        nextCare = min(nextCare, paused)
+      }
+    }
+    if !isAlive() {
+      end(client, .gone)
+    } else if unsafe session.pointee.isSuspect {
+      // The process is dead and its memory not yet torn down, or shared with another one.
+      nextCare = min(nextCare, now + Self.carePromptly)
+      unsafe session.pointee.isSuspect = false
+    }
+  }
+
+  /// Whether the memory behind the session that is attended to still exists. CONTINUE at an address that is in no
+  /// registration: ENOENT (or EAGAIN) while it lives, ESRCH when it is gone; it never does anything.
+  func isAlive() -> Bool {
+    calls.continue(0x7fff_ffff_0000, length: 4096).error != Errno.ESRCH.rawValue
+  }
+
+  /// An event is under way: the sender has not run on since it was read, or it was not read yet.
+  func isChanging() -> Bool {
+    calls.continue(0x7fff_ffff_0000, length: 4096).error == Errno.EAGAIN.rawValue
+  }
+
+  /// Reads this session again a little later, and others meanwhile.
+  @inline(never)
+  mutating func pause(_ session: SessionPointer) {
+    guard let client = unsafe session.pointee.client else { return sleepBriefly() }
+    let until = monotonicNanoseconds() + 5_000_000
+    unsafe session.pointee.pausedUntil = until
+    unsafe client._withUnsafeGuaranteedRef { poller.remove($0.uffd.fd) }
+    nextCare = min(nextCare, until)
+  }
+
+  /// Forgets a client. Its questions are dropped, what workers bring for it is undone.
+  mutating func end(_ client: Client, _ reason: Client.End) {
+    let session = unsafe client.record
+    unsafe attend(session)
+    unsafe session.pointee.hasEnded = true
+    poller.remove(client.uffd.fd)
+    if client.isExitWatched, let pidfd = client.identity.pidfd { poller.remove(pidfd.fd) }
+    client.isExitWatched = false
+    while let region = unsafe session.pointee.table.last {
+      unsafe forget(region.pointee.id)
+      unsafe session.pointee.table.remove(region.pointee.id)
+      unsafe free(region)
+    }
+    for drain in drains where drain.client === client {
+      drain.completion?(HostError(.service, "client \(client.id) ended before it was filled"))
+    }
+    drains.removeAll { $0.client === client }
+    clients.removeAll { $0 === client }
+    port.clientCount.add(~0)
+    client.backings = []
+    client.enter(reason == .gone ? .gone : .drained)
+    client.instance.host.clients.remove(client)
+    // Tags of this turn may still mean it.
+    ended.append(client)
+    client.onEnd(client, reason)
+  }
+
+  /// What the control thread asks for a client.
+  mutating func change(_ client: Client, _ change: ClientChange) {
+    let session = unsafe client.record
+    if unsafe session.pointee.hasEnded {
+      switch change {
+      case .remove(_, let completion): completion(nil)
+      case .add(let addition): addition.error = HostError(.service, "the client has ended")
+      case .drain, .poisonMissing, .detach, .inspect: break
+      }
+      return
+    }
+    unsafe attend(session)
+    switch change {
+    case .add(let addition): add(addition, to: client)
+    case .remove(let range, let completion): remove(range, of: client, completion)
+    case .drain: startDrain(client, poisons: false)
+    case .poisonMissing: startDrain(client, poisons: true)
+    case .detach: detach(client)
+    case .inspect(let inspection):
+      for index in unsafe 0..<session.pointee.table.count {
+        unsafe inspection.list(session.pointee.table.regions[index])
+      }
+      for index in 0..<questions.activeCount {
+        let question = unsafe questions.slots + Int(questions.active[index])
+        if unsafe question.pointee.region?.pointee.session == session { inspection.parked += 1 }
+      }
+    }
+  }
+
+  private mutating func add(_ addition: ClientAddition, to client: Client) {
+    let session = unsafe client.record
+    guard client.currentPhase == .serving else {
+      addition.error = HostError(.usage, "the client is being let go; it takes no more regions")
+      return
+    }
+    for region in addition.plan.regions {
+      // What grew into the place was never handed over.
+      cut(region.start..<(region.start + region.length), onlyGrown: true)
+      if unsafe session.pointee.table.overlaps(region.start, region.length) {
+        addition.error = HostError(
+          .usage, "\(ClientPlan.name(region)) overlaps one that is served already")
+        return
+      }
+    }
+    do {
+      let records = unsafe try addition.plan.makeRecords(session: session)
+      for record in records { unsafe session.pointee.table.insert(record.region) }
+      client.backings += addition.plan.backings
+    } catch {
+      addition.error = error
+    }
+  }
+
+  /// Leaves a client alone: nothing is read or installed any more, and its uffd stays open until it ends.
+  private mutating func detach(_ client: Client) {
+    let session = unsafe client.record
+    poller.remove(client.uffd.fd)
+    client.enter(.detached)
+    while let region = unsafe session.pointee.table.last {
+      unsafe forget(region.pointee.id)
+      unsafe session.pointee.table.remove(region.pointee.id)
+      // Who slept on it asks again, whoever reads the uffd now.
+      unsafe calls.wake(region.pointee.start, length: region.pointee.length)
+      unsafe free(region)
+    }
+    drains.removeAll { $0.client === client }
+  }
+
+  // MARK: fork
+
+  /// The client forked: the child's pages fault on a uffd of its own, which the kernel has put into our table
+  /// (`resolve_userfault_fork`). It has the same regions, in the state in which they are now.
+  mutating func fork(_ descriptor: Int32) {
+    guard let parent = unsafe session.pointee.client?.takeUnretainedValue() else { return }
+    let uffd = Descriptor(owning: descriptor)
+    // It has the flags with which the parent's was opened, not those that it has now.
+    uffd.setNonblocking()
+    let parentSession = unsafe session
+    do throws(HostError) {
+      let child = try Client(
+        parent.instance, parent.identity, uffd, port, parent: parent.id, parent.onEnd)
+      for index in unsafe 0..<parentSession.pointee.table.count {
+        let region = unsafe parentSession.pointee.table.regions[index]
+        unsafe try child.record.pointee.table.insert(copy(of: region, for: child))
+      }
+      child.backings = parent.backings
+      if parent.currentPhase != .serving { child.enter(parent.currentPhase) }
+      child.instance.host.clients.add(child)
+      adopt(child)
+      if parent.currentPhase == .draining { startDrain(child, poisons: false) }
+    } catch {
+      // Never closed: the child would read zeroes. Its threads sleep; the log says why.
+      reporter.cannotFollow(parent.id, "fork", error.message)
+      unsafe _ = Unmanaged.passRetained(uffd)
+    }
+  }
+
+  private func copy(
+    of region: UnsafeMutablePointer<RegionRecord>, for child: Client
+  ) throws(HostError) -> UnsafeMutablePointer<RegionRecord> {
+    let count = unsafe region.pointee.states.count
+    guard let memory = try? Mapping.scratch(PageStates.bytes(for: count)) else {
+      throw HostError(.system, "there is no memory for its page states")
+    }
+    let states = unsafe PageStates(memory.base, count: count)
+    unsafe states.copy(from: region.pointee.states)
+    return unsafe makeRecord(
+      session: child.record, start: region.pointee.start, length: region.pointee.length,
+      child.instance, firstPgoff: region.pointee.firstPgoff, region.pointee.shape,
+      backing: region.pointee.backing, memory, states)
+  }
+
+  /// read(2) could not hand out a fork's uffd for want of a descriptor: one is kept for this. Until there is room
+  /// again, the client's fork(2) waits.
+  @inline(never)
+  mutating func unreadableFork(_ error: Errno) {
+    let client = unsafe session.pointee.client?._withUnsafeGuaranteedRef { $0.id } ?? 0
+    if spare.spend() { return readMessages() }
+    reporter.cannotFollow(client, "fork", error.name)
+    unsafe pause(session)
+  }
+}

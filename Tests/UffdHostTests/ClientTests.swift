@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+// Other processes as clients of the core: their memory is right whatever they do with it, and each is let go only
+// when nothing of it is missing.
+
+import FaultInjection
+import Glibc
+import Synchronization
+import Testing
+import UffdPluginABI
+
+@testable import UffdHost
+
+/// A process that handed its memory over, as a client of a scene.
+@safe final class Handed: Sendable {
+  private let process: handed
+  let client: Client
+  private let ends: Ends
+
+  static let allEvents: UInt64 = 0b100_1110
+
+  init(
+    _ instance: Instance, _ scenario: handed_scenario, _ memory: handed_memory = HANDED_ANON,
+    pages: UInt64 = 64, features: UInt64 = Handed.allEvents
+  ) throws {
+    var process = handed()
+    guard unsafe handed_start(&process, memory, scenario, pages, features, 1) == 0 else {
+      throw Trouble("a client process cannot be started")
+    }
+    self.process = process
+    let region = ClientRegion(
+      start: process.start, length: process.length, offset: 0,
+      sharing: memory == HANDED_SHARED ? .shared : .private, isMinor: memory != HANDED_ANON,
+      backing: memory == HANDED_ANON ? nil : 0)
+    let ends = Ends()
+    client = try Client(
+      instance,
+      ClientIdentity(
+        pid: process.pid, uid: 0, gid: 0, pidfd: Descriptor(owning: process.pidfd), dialect: "test"),
+      uffd: Descriptor(owning: process.uffd), regions: [region],
+      backings: process.memfd >= 0 ? [Descriptor(owning: process.memfd)] : [],
+      onEnd: { client, end in ends.list.withLock { $0.append((client.id, end)) } })
+    self.ends = ends
+  }
+
+  final class Ends: Sendable {
+    let list = Mutex<[(UInt64, Client.End)]>([])
+  }
+
+  func go() { unsafe withUnsafePointer(to: process) { unsafe handed_go($0) } }
+  func wait(seconds: UInt32 = 20) -> Int32 {
+    unsafe withUnsafePointer(to: process) { unsafe handed_wait($0, seconds) }
+  }
+
+  /// How the client ended, within some seconds; nil: it did not.
+  func end(seconds: UInt64 = 5) -> Client.End? {
+    let limit = monotonicNanoseconds() + seconds * 1_000_000_000
+    while monotonicNanoseconds() < limit {
+      if let end = ends.list.withLock({ $0.first { $0.0 == client.id }?.1 }) { return end }
+      sleepBriefly()
+    }
+    return nil
+  }
+}
+
+@Suite(
+  "Clients of the core",
+  .enabled(if: Machine.hasUserfaultfd, "no userfaultfd can be opened"),
+  .enabled(if: Compiler.isThere, "there is no cc to compile the tests' provider"))
+struct ClientTests {
+  private static func open(_ scene: Scene, pages: UInt64 = 64) throws -> Instance {
+    try scene.host.openForClients(
+      scene.provider,
+      parameters: [
+        Parameter("memory", "anon"), Parameter("granule", "4096"),
+        Parameter("size", "\(pages * 4096)"), Parameter("seed", "1"),
+      ])
+  }
+
+  /// Plays one scenario to its end; the memory must have been right and the client be gone after it.
+  private static func play(
+    _ scenario: Int32, _ memory: Int32, _ table: TestTable = .parallel, readers: Int = 1
+  ) throws {
+    let scene = try Scene(table, .with { $0.readers = readers })
+    let instance = try open(scene)
+    let handed = try Handed(
+      instance, handed_scenario(rawValue: scenario), handed_memory(rawValue: memory))
+    handed.go()
+    #expect(handed.wait() == 0, "the line of handed.c less one")
+    #expect(handed.end() == .gone)
+    // Children end by the timed question.
+    let limit = monotonicNanoseconds() + 3_000_000_000
+    while !scene.host.clients.all.isEmpty, monotonicNanoseconds() < limit { sleepBriefly() }
+    #expect(scene.host.clients.all.isEmpty)
+    #expect(scene.state[\.bad_adds] == 0 && scene.state[\.adds] == 0)
+  }
+
+  @Test(
+    "whatever it does, it reads what it should",
+    arguments: [
+      HANDED_TOUCH, HANDED_DISCARD, HANDED_MOVE, HANDED_DONTUNMAP, HANDED_GROW, HANDED_FORK,
+    ].map(\.rawValue), [TestTable.parallel, .blocking, .serial])
+  func anonymous(_ scenario: Int32, _ table: TestTable) async {
+    await #expect(processExitsWith: .success) { [scenario, table] in
+      try Self.play(scenario, HANDED_ANON.rawValue, table)
+    }
+  }
+
+  @Test(
+    "with a memfd, shared and private",
+    arguments: [HANDED_TOUCH, HANDED_MOVE, HANDED_DONTUNMAP].map(\.rawValue),
+    [HANDED_SHARED, HANDED_PRIVATE].map(\.rawValue))
+  func backed(_ scenario: Int32, _ memory: Int32) async {
+    await #expect(processExitsWith: .success) { [scenario, memory] in
+      try Self.play(scenario, memory)
+    }
+  }
+
+  @Test("memory that is unmapped under a sleeping thread is SIGSEGV there, and the rest goes on")
+  func unmapped() async {
+    await #expect(processExitsWith: .success) {
+      let scene = try Scene(.blocking)
+      let instance = try Self.open(scene)
+      scene.state[\.gate_pgoff] = 2
+      let handed = try Handed(instance, HANDED_UNMAP)
+      handed.go()
+      #expect(scene.state.wait(for: \.gate_reached, atLeast: 1))
+      handed.go()
+      // It is woken although its page never comes; the hook that hangs is let go only afterwards.
+      let status = handed.wait(seconds: 3)
+      scene.state[\.gate_open] = 1
+      #expect(status == 0, "the line of handed.c less one")
+      #expect(handed.end() == .gone)
+    }
+  }
+
+  @Test("a page that cannot be had is SIGBUS there, and its neighbours are right")
+  func poisoned() async {
+    await #expect(processExitsWith: .success) {
+      let scene = try Scene()
+      let instance = try Self.open(scene)
+      scene.state[\.fail_pgoff] = 2
+      scene.state[\.fail_status] = UInt64(uffd_status.gone.rawValue)
+      scene.state[\.fail_times] = .max
+      let handed = try Handed(instance, HANDED_SIGBUS)
+      handed.go()
+      #expect(handed.wait() == 0, "the line of handed.c less one")
+      #expect(scene.host.statistics.installed.poisoned == 4096)
+    }
+  }
+
+  @Test("under the policy kill the client dies, and another one goes on")
+  func killed() async {
+    await #expect(processExitsWith: .success) {
+      let scene = try Scene(.parallel, .with { $0.onError = .kill })
+      let instance = try Self.open(scene)
+      let other = try Handed(instance, HANDED_WAIT)
+      other.go()
+      scene.state[\.fail_pgoff] = 2
+      scene.state[\.fail_status] = UInt64(uffd_status.gone.rawValue)
+      scene.state[\.fail_times] = 1
+      let handed = try Handed(instance, HANDED_TOUCH)
+      handed.go()
+      #expect(handed.wait() == 256 + SIGKILL)
+      #expect(handed.end() == .gone)
+      other.go()
+      #expect(other.wait() == 0)
+    }
+  }
+
+  @Test(
+    "drained while nothing was touched: everything is there, nothing is watched, right to the end",
+    arguments: [HANDED_ANON, HANDED_SHARED, HANDED_PRIVATE].map(\.rawValue))
+  func drained(_ memory: Int32) async {
+    await #expect(processExitsWith: .success) { [memory] in
+      let scene = try Scene()
+      let instance = try Self.open(scene, pages: 3000)
+      let handed = try Handed(
+        instance, HANDED_WAIT, handed_memory(rawValue: memory), pages: 3000)
+      handed.go()
+      handed.client.drain()
+      handed.client.drain()
+      #expect(handed.end() == .drained(poisoned: 0))
+      #expect(handed.client.progress.phase == .drained)
+      let faults = scene.host.statistics.faults.total
+      handed.go()
+      #expect(handed.wait() == 0, "the line of handed.c less one")
+      #expect(scene.host.statistics.faults.total == faults)
+    }
+  }
+
+  @Test("what is missing is poisoned when time is up: never zero")
+  func cutShort() async {
+    await #expect(processExitsWith: .success) {
+      let scene = try Scene(.blocking)
+      let instance = try Self.open(scene)
+      // Every fill hangs.
+      scene.state[\.gate_pgoff] = .max
+      let handed = try Handed(instance, HANDED_SIGBUS)
+      handed.client.drain()
+      #expect(scene.state.wait(for: \.gate_reached, atLeast: 1))
+      handed.client.poisonMissing()
+      #expect(handed.end() == .drained(poisoned: 64 * 4096))
+      scene.state[\.gate_open] = 1
+      handed.go()
+      // Page 1 is SIGBUS as it expects, and so is page 0, which ends it.
+      #expect(handed.wait() == 256 + SIGBUS)
+    }
+  }
+
+  @Test("a client that executes another program, and one that is killed, are gone")
+  func gone() async {
+    await #expect(processExitsWith: .success) {
+      let scene = try Scene()
+      let instance = try Self.open(scene)
+      let executing = try Handed(instance, HANDED_EXEC)
+      executing.go()
+      #expect(executing.end() == .gone)
+      let killed = try Handed(instance, HANDED_SLEEP)
+      killed.go()
+      #expect(killed.client.kill(Reporter({ _, _ in })))
+      #expect(killed.wait() == 256 + SIGKILL)
+      #expect(killed.end() == .gone)
+      #expect(killed.client.progress.phase == .gone)
+      #expect(scene.host.clients.all.isEmpty)
+    }
+  }
+
+  @Test("a detached client stalls on what is missing, and its uffd stays open until it ends")
+  func detached() async {
+    await #expect(processExitsWith: .success) {
+      let scene = try Scene()
+      let instance = try Self.open(scene)
+      let handed = try Handed(instance, HANDED_WAIT)
+      handed.go()
+      handed.client.detach()
+      #expect(handed.client.progress.phase == .detached)
+      handed.go()
+      #expect(handed.wait(seconds: 1) == -1, "it read something")
+      #expect(handed.client.kill(Reporter({ _, _ in })))
+      #expect(handed.end() == .gone)
+    }
+  }
+
+  @Test("regions that cannot be served are refused in words, and nothing of them is kept")
+  func refused() async {
+    await #expect(processExitsWith: .success) {
+      let scene = try Scene()
+      let instance = try Self.open(scene)
+      let page: UInt64 = 4096
+      let good = ClientRegion(start: 1 << 30, length: 8 * page, offset: 0)
+      var bad: [([ClientRegion], String)] = [([], "no regions")]
+      func change(_ words: String, _ change: (inout ClientRegion) -> Void) {
+        var region = good
+        change(&region)
+        bad.append(([region], words))
+      }
+      change("multiples") { $0.start += 1 }
+      change("multiples") { $0.length += 512 }
+      change("multiples") { $0.offset = 100 }
+      change("multiples") { $0.length = 0 }
+      change("granules of 4096") { $0.pageSize = 2 << 20 }
+      change("address space") { $0.start = ~4095 }
+      change("address space") { $0.length = ~4095 }
+      change("object of") { $0.offset = 60 * page }
+      change("object of") { $0.offset = ~4095 }
+      change("memfd 0") { $0.backing = 0 }
+      change("memfd did not come") {
+        $0.sharing = .shared
+        $0.isMinor = true
+      }
+      var second = good
+      second.start += 7 * page
+      bad.append(([good, second], "overlaps"))
+      for (regions, words) in bad {
+        let uffd = Descriptor(owning: dup(0))
+        let error = #expect(throws: HostError.self) {
+          try Client(
+            instance, ClientIdentity(pid: 1, uid: 0, gid: 0, pidfd: nil, dialect: "test"),
+            uffd: uffd, regions: regions, onEnd: { _, _ in })
+        }
+        #expect(error?.kind == .usage)
+        #expect(error?.message.contains(words) == true, "\(error?.message ?? "")")
+      }
+      #expect(scene.host.clients.all.isEmpty)
+      try instance.close()
+    }
+  }
+}
