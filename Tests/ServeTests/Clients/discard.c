@@ -103,9 +103,10 @@ void scenario_discard_remove(void) {
   for (uint64_t i = 0; i < pages; i++) {
     char *here = first->start + i * page, *there = second->start + i * page;
     uint64_t offset = first->offset + i * page;
-    step("page %lu", i);
     /* Filled through either mapping, or through none, before it is punched. */
     uint64_t choice = draw_below(&chance, 4);
+    step("page %lu, which was touched through %s", i,
+         choice == 0 ? "neither" : choice == 1 ? "the first" : choice == 2 ? "the second" : "both");
     if (choice & 1) expect_pattern(here, page, offset);
     if (choice & 2) expect_pattern(there, page, offset);
     if (i % 2) {

@@ -36,6 +36,12 @@ static int make_file(enum memory_kind kind, uint64_t bytes) {
   return file;
 }
 
+/* The whole object, so that any part of it can be mapped. */
+static uint64_t file_bytes(uint64_t mapped, uint64_t page) {
+  uint64_t object = (options->object + page - 1) & ~(page - 1), needed = options->offset + mapped;
+  return needed > object ? needed : object;
+}
+
 void map_at(const struct client *client, char *at, uint64_t length, uint64_t offset) {
   int flags = MAP_FIXED | (is_shared(client->memory) ? MAP_SHARED : MAP_PRIVATE);
   if (client->memfd < 0) flags |= MAP_ANONYMOUS;
@@ -54,13 +60,13 @@ void map_at(const struct client *client, char *at, uint64_t length, uint64_t off
 struct client *client_map(void) {
   struct client *client = calloc(1, sizeof *client);
   uint64_t page = page_size(options->memory), count = options->regions;
-  if (!client || count < 1 || count > 256) fail("%lu regions cannot be had", count);
-  uint64_t part = ((options->bytes + count - 1) / count + page - 1) & ~(page - 1);
+  uint64_t pages = (options->bytes + page - 1) / page;
+  if (!client || count < 1 || count > 256 || count > pages) fail("%lu regions cannot be had", count);
   *client = (struct client){
       .options = options, .memory = options->memory, .page = page, .count = count, .memfd = -1, .socket = -1};
   if (options->memory != ANON && options->memory != HUGETLB_PRIVATE)
-    client->memfd = make_file(options->memory, options->offset + part * count);
-  char *next = reserve(count * (part + page));
+    client->memfd = make_file(options->memory, file_bytes(pages * page, page));
+  char *next = reserve((pages + count) * page);
   uint64_t order[256];
   struct chance chance = {options->random};
   for (uint64_t i = 0; i < count; i++) order[i] = i;
@@ -69,9 +75,12 @@ struct client *client_map(void) {
     order[i - 1] = order[other];
     order[other] = kept;
   }
-  for (uint64_t i = 0; i < count; i++, next += part + page) {
-    client->regions[i] = (struct region){next, part, options->offset + order[i] * part};
-    map_at(client, next, part, client->regions[i].offset);
+  for (uint64_t i = 0; i < count; i++) {
+    /* Not all parts have the same length if they cannot. */
+    uint64_t first = order[i] * pages / count, last = (order[i] + 1) * pages / count;
+    client->regions[i] = (struct region){next, (last - first) * page, options->offset + first * page};
+    map_at(client, next, client->regions[i].length, client->regions[i].offset);
+    next += client->regions[i].length + page;
   }
   return client;
 }

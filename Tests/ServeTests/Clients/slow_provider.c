@@ -19,6 +19,7 @@
 
 struct uffd_instance {
   uint64_t seed, size, granule, delay, bad, bad_count, gone, hang, hang_count;
+  char *added; /* the filemap: one byte for each granule */
 };
 
 static uint64_t number(const char *text) {
@@ -47,15 +48,16 @@ static uffd_status configure(const uffd_host *host, const uffd_parameter *given,
   for (uint64_t i = 0; i < count; i++)
     for (uint64_t j = 0; j < sizeof fields / sizeof *fields; j++)
       if (!strcmp(given[i].key, parameters[j].key)) *fields[j] = number(given[i].value);
+  self->added = calloc(1, self->size / self->granule + 1);
   *out = self;
-  return UFFD_STATUS_OK;
+  return self->added ? UFFD_STATUS_OK : UFFD_STATUS_NO_MEMORY;
 }
 
 static uffd_status config_complete(uffd_instance *self, uffd_traits *traits) {
   traits->memory_kind = self->granule == 4096 ? UFFD_MEMORY_ANON : UFFD_MEMORY_HUGETLB;
   traits->object_size = self->size;
   traits->granule = self->granule;
-  traits->backing = UFFD_BACKING_NONE;
+  traits->backing = self->granule == 4096 ? UFFD_BACKING_NONE : UFFD_BACKING_HOST;
   return UFFD_STATUS_OK;
 }
 
@@ -72,14 +74,31 @@ static uffd_status alloc_folio(uffd_instance *self, const uffd_folio_request *re
   return UFFD_STATUS_OK;
 }
 
-static void close_instance(uffd_instance *self) { free(self); }
+static uffd_status get_folio_noalloc(uffd_instance *self, uint64_t pgoff, uint64_t ticket) {
+  (void)ticket;
+  return __atomic_load_n(&self->added[pgoff], __ATOMIC_ACQUIRE) ? UFFD_STATUS_OK : UFFD_STATUS_ABSENT;
+}
+
+static uffd_status filemap_add(uffd_instance *self, uint64_t pgoff, uint64_t count) {
+  while (count-- > 0) __atomic_store_n(&self->added[pgoff + count], 1, __ATOMIC_RELEASE);
+  return UFFD_STATUS_OK;
+}
+
+static void filemap_remove(uffd_instance *self, uint64_t pgoff, uint64_t count) {
+  while (count-- > 0) __atomic_store_n(&self->added[pgoff + count], 0, __ATOMIC_RELEASE);
+}
+
+static void close_instance(uffd_instance *self) {
+  free(self->added);
+  free(self);
+}
 
 static const uffd_provider table = {
     .size = sizeof table,
     .abi = UFFD_ABI,
     .thread_model = UFFD_THREADS_PARALLEL,
-    .operations = UFFD_OP_ALLOC,
-    .modes = UFFD_MODE_MISSING,
+    .operations = UFFD_OP_ALLOC | UFFD_OP_LOOKUP | UFFD_OP_FILEMAP | UFFD_OP_DISCARD,
+    .modes = UFFD_MODE_MISSING | UFFD_MODE_MINOR,
     .memory_kinds = UFFD_KINDS_ANON | UFFD_KINDS_SHMEM | UFFD_KINDS_HUGETLB,
     .granules = UFFD_GRANULE_4K | UFFD_GRANULE_2M,
     .behaviours = UFFD_BEHAVIOUR_BLOCKS,
@@ -92,6 +111,10 @@ static const uffd_provider table = {
     .configure = configure,
     .config_complete = config_complete,
     .alloc_folio = alloc_folio,
+    .get_folio_noalloc = get_folio_noalloc,
+    .filemap_add = filemap_add,
+    .filemap_remove = filemap_remove,
+    .discard = filemap_remove,
     .close = close_instance,
 };
 

@@ -126,20 +126,23 @@ void scenario_unmap_wide(void) {
 
 /* --- Anew --------------------------------------------------------------------------------------- */
 
+/* The last region is replaced; others lie below it in memory. */
+static struct region *victim(struct client *client) { return &client->regions[client->count - 1]; }
+
 static void *touch_until_gone(void *argument) {
   struct client *client = argument;
   struct chance chance = {options->random * 1000 + thread_number + now_ns()};
   uint64_t word;
   for (int i = 0; i < 64; i++) {
-    uint64_t index = draw_below(&chance, PAGES(client, 0));
-    if (try_read(client->regions[0].start + index * client->page, &word)) break;
+    uint64_t index = draw_below(&chance, victim(client)->length / client->page);
+    if (try_read(victim(client)->start + index * client->page, &word)) break;
   }
   return NULL;
 }
 
 static void *replace(void *argument) {
   struct client *client = argument;
-  struct region *region = &client->regions[0];
+  struct region *region = victim(client);
   if (thread_number > 0) return touch_until_gone(client);
   struct chance chance = {options->random + now_ns()};
   pause_ns(draw_below(&chance, 2000000));
@@ -154,8 +157,8 @@ static void *replace(void *argument) {
 void scenario_unmap_anew(void) {
   if (options->dialect != NATIVE) fail("only the native dialect can add regions");
   struct client *client = client_open(UNMAP_EVENTS);
-  struct region *region = &client->regions[0];
-  uint64_t parts = options->object / region->length;
+  struct region *region = victim(client);
+  uint64_t parts = options->object / region->length, last = client->count - 1;
   if (parts < 2) fail("the object is too small for other parts");
   for (uint64_t round = 1; round <= options->rounds; round++) {
     step("round %lu", round);
@@ -163,10 +166,10 @@ void scenario_unmap_anew(void) {
     region->offset = round % parts * region->length;
     map_at(client, region->start, region->length, region->offset);
     register_range(client, region->start, region->length);
-    native_add(client, 0);
+    native_add(client, last);
     /* Some rounds leave most pages missing. */
     if (round % 2) {
-      verify_region(client, 0, options->random + round);
+      verify_region(client, last, options->random + round);
     } else {
       expect_pattern(region->start, client->page, region->offset);
     }
