@@ -12,12 +12,21 @@ struct ArrowTests {
     ("Sources/UffdHost/Fault/", ["Glibc", "Synchronization", "UffdPluginABI"]),
     ("Sources/UffdHost/Provider/", ["Glibc", "Synchronization", "UffdPluginABI"]),
     ("Sources/UffdReport/", ["Glibc", "UffdHost"]),
+    ("Sources/UffdServer/", ["Glibc", "Synchronization", "UffdHost", "UffdReport"]),
+    ("Sources/UffdServer/Dialects/", ["UffdHost"]),
+    ("Sources/UffdServer/Kernel/", ["CLinux", "Glibc", "UffdHost"]),
+    (
+      "Sources/UffdBench/",
+      ["CBench", "Glibc", "Synchronization", "UffdHost", "UffdReport"]
+    ),
+    ("Sources/EmptyProgram/", ["Glibc"]),
+    ("Sources/UffdClient/", ["CUffdClient", "Glibc", "Synchronization"]),
     ("Sources/UffdDoctor/", ["CLinux", "Glibc", "KernelProbes"]),
     (
       "Sources/uffdhost/",
       [
-        "Glibc", "Synchronization", "UffdConformance", "UffdDoctor", "UffdHost", "UffdPattern",
-        "UffdReport",
+        "Glibc", "Synchronization", "UffdBench", "UffdConformance", "UffdDoctor", "UffdHost",
+        "UffdPattern", "UffdReport", "UffdServer",
       ]
     ),
     (
