@@ -69,7 +69,8 @@ package final class Listener {
   /// queueing, for the next server that its manager starts.
   func refuseConnections() {
     guard let file else { return }
-    _ = clinux_refuse_connections(socket.fd)
+    // In this order: a path that is there can be connected to.
     file.remove()
+    _ = clinux_refuse_connections(socket.fd)
   }
 }
