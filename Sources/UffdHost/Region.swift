@@ -130,7 +130,7 @@ import UffdPluginABI
       let discards = unsafe instance.host.session.discards(of: record)
       let order = unsafe FillOrder(
         region: record, instance: instance.record, backing: record.pointee.backing,
-        pgoffs: record.pointee.pgoffs)
+        pgoffs: record.pgoffs)
       failed += instance.host.session.fill(order)
       let release = RegionRelease(
         order, discardsBefore: discards, instance.host.session.uffd)
@@ -178,6 +178,7 @@ import UffdPluginABI
 
   deinit {
     detach()
+    unsafe record.pointee.streams.free()
     unsafe record.deallocate()
   }
 

@@ -73,21 +73,30 @@ import UffdPluginABI
   var addedCount: UInt64 = 0
   /// What filemap_add said, when a worker asked it.
   var accountStatus = uffd_status.ok
+}
 
+// Of the pointer, not of the question: a property of the question would copy all of it first.
+extension UnsafeMutablePointer<Question> {
   /// Some of its pages are taken along.
   @inline(__always)
-  var takesAlong: Bool { pgoff < wanted.lowerBound || pgoff + count > wanted.upperBound }
+  var takesAlong: Bool {
+    unsafe pointee.pgoff < pointee.wanted.lowerBound
+      || pointee.pgoff + pointee.count > pointee.wanted.upperBound
+  }
   /// All of them are.
   @inline(__always)
-  var isUnwanted: Bool { pgoff >= wanted.upperBound || pgoff + count <= wanted.lowerBound }
+  var isUnwanted: Bool {
+    unsafe pointee.pgoff >= pointee.wanted.upperBound
+      || pointee.pgoff + pointee.count <= pointee.wanted.lowerBound
+  }
   @inline(__always)
-  func isWanted(_ index: UInt64) -> Bool { wanted.contains(pgoff + index) }
-  /// How many of the pages before `end` are.
+  func isWanted(_ index: UInt64) -> Bool { unsafe pointee.wanted.contains(pointee.pgoff + index) }
+  /// How many of the pages before `end` are taken along.
   @inline(__always)
   func unwanted(before end: UInt64) -> UInt64 {
-    let low = max(pgoff, wanted.lowerBound)
-    let high = min(end, wanted.upperBound)
-    return end - pgoff - (low < high ? high - low : 0)
+    let low = unsafe max(pointee.pgoff, pointee.wanted.lowerBound)
+    let high = unsafe min(end, pointee.wanted.upperBound)
+    return unsafe end - pointee.pgoff - (low < high ? high - low : 0)
   }
 }
 

@@ -86,7 +86,7 @@ extension Reader {
 
   /// Whether a background fill has to do anything about a granule. Without a region, only what is absent;
   /// for a region that is to be let go, what would not read right once the kernel serves it alone.
-  private func isUnfilled(_ order: FillOrder, _ pgoff: UInt64) -> Bool {
+  private mutating func isUnfilled(_ order: FillOrder, _ pgoff: UInt64) -> Bool {
     guard let region = unsafe order.region else {
       let state = unsafe order.backing!.pointee.states.backing(pgoff)
       return state == .absent || state == .filling
@@ -94,7 +94,7 @@ extension Reader {
     return unsafe isUnfilled(region, pgoff)
   }
 
-  func isUnfilled(_ region: UnsafeMutablePointer<RegionRecord>, _ pgoff: UInt64) -> Bool {
+  mutating func isUnfilled(_ region: UnsafeMutablePointer<RegionRecord>, _ pgoff: UInt64) -> Bool {
     let shape = unsafe region.pointee.shape
     switch unsafe region.pointee.states.region(pgoff - region.pointee.firstPgoff) {
     case .mapped, .poisoned: return false
@@ -102,7 +102,7 @@ extension Reader {
     case .discarded: return unsafe !shape.shared && region.pointee.backing != nil
     case .unmapped:
       guard shape.fillsBacking, !shape.arrivesFilled,
-        let state = unsafe region.pointee.backingState(pgoff - region.pointee.firstPgoff)
+        let state = unsafe region.backingState(pgoff - region.pointee.firstPgoff)
       else { return true }
       return state == .absent || state == .filling
     }
@@ -118,7 +118,7 @@ extension Reader {
     exclusion.beginReading()
     defer { exclusion.endReading() }
     var unfilled: UInt64 = 0
-    for pgoff in unsafe region.pointee.pgoffs where isUnfilled(order, pgoff) {
+    for pgoff in unsafe region.pgoffs where isUnfilled(order, pgoff) {
       // A discarded page stays discarded; it was zeroed unless another discard came since.
       let page = unsafe pgoff - region.pointee.firstPgoff
       let isZeroed =
