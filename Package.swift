@@ -99,7 +99,8 @@ let package = Package(
       name: "UffdReportTests", dependencies: ["UffdReport", "UffdHost"], swiftSettings: strict),
     // Dialects against recorded hand-offs and a fuzzer.
     .testTarget(
-      name: "UffdServerTests", dependencies: ["UffdServer", "UffdHost"], swiftSettings: strict),
+      name: "UffdServerTests", dependencies: ["UffdServer", "UffdHost", "CUffdClient"],
+      swiftSettings: strict),
     .testTarget(
       name: "CommandTests", dependencies: ["uffdhost", "UffdReport", "UffdHost", "TestSupport"],
       swiftSettings: strict),
