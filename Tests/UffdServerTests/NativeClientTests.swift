@@ -225,7 +225,8 @@ struct NativeClientTests {
       var bytes = NativeAnswers.refused("no such thing", .request, id: 2)
       bytes[16 + 8] = 0xff
       bytes[16 + 10] = 0xff
-      peer.write(bytes)
+      // What lies behind it in the client's buffer.
+      peer.write(bytes + Array(", and more".utf8))
     } body: { client in
       #expect(client.detach() == NativeResult(UFFD_CLIENT_REFUSED, "no such thing"))
       #expect(client.code == Int32(NativeWire.Code.request.rawValue))
