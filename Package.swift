@@ -143,6 +143,13 @@ let package = Package(
     // scripts/install and its tree; the manual pages against the program.
     .testTarget(
       name: "InstallTests", dependencies: ["TestSupport", "uffdhost"], swiftSettings: strict),
+    // Clients of the native protocol against a real server: in C, in Swift, in Python.
+    .executableTarget(
+      name: "RemoteMemoryClient", dependencies: ["UffdClient"], path: "Tests/RemoteMemoryClient",
+      swiftSettings: strict),
+    .testTarget(
+      name: "UffdClientTests", dependencies: ["TestSupport", "uffdhost", "RemoteMemoryClient"],
+      exclude: ["Clients"], swiftSettings: strict),
     // The rules of the house: who may import whom, what the documents promise.
     .testTarget(name: "TidyTests", swiftSettings: strict),
   ],
