@@ -110,7 +110,9 @@ let package = Package(
     // and the command with clients in this process.
     .testTarget(
       name: "UffdServerTests",
-      dependencies: ["UffdServer", "UffdHost", "CLinux", "TestSupport", "uffdhost"],
+      dependencies: [
+        "UffdServer", "UffdHost", "CLinux", "CUffdClient", "TestSupport", "uffdhost",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "CommandTests",
@@ -155,6 +157,13 @@ let package = Package(
     // scripts/install and its tree; the manual pages against the program.
     .testTarget(
       name: "InstallTests", dependencies: ["TestSupport", "uffdhost"], swiftSettings: strict),
+    // Clients of the native protocol against a real server: in C, in Swift, in Python.
+    .executableTarget(
+      name: "RemoteMemoryClient", dependencies: ["UffdClient"], path: "Tests/RemoteMemoryClient",
+      swiftSettings: strict),
+    .testTarget(
+      name: "UffdClientTests", dependencies: ["TestSupport", "uffdhost", "RemoteMemoryClient"],
+      exclude: ["Clients"], swiftSettings: strict),
     // The rules of the house: who may import whom, what the documents promise.
     .testTarget(name: "TidyTests", swiftSettings: strict),
   ],
