@@ -102,7 +102,8 @@ let package = Package(
     .testTarget(
       name: "UffdReportTests", dependencies: ["UffdReport", "UffdHost"], swiftSettings: strict),
     .testTarget(
-      name: "CommandTests", dependencies: ["uffdhost", "UffdReport", "UffdHost", "TestSupport"],
+      name: "CommandTests",
+      dependencies: ["uffdhost", "UffdReport", "UffdHost", "UffdBench", "TestSupport"],
       swiftSettings: strict),
     // Runs programs, compiles C, finds what was built.
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
@@ -123,6 +124,10 @@ let package = Package(
     .testTarget(
       name: "UffdDoctorTests",
       dependencies: ["UffdDoctor", "KernelProbes", "ProbeSpecimens", "CLinux"],
+      swiftSettings: strict),
+    // The bench's own arithmetic, and that it notices a wrong byte.
+    .testTarget(
+      name: "UffdBenchTests", dependencies: ["UffdBench", "CBench", "TestSupport", "uffdhost"],
       swiftSettings: strict),
     // What tests need that compile providers and serve them: a shell, compilers, folders.
     .target(

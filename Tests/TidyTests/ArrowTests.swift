@@ -16,8 +16,8 @@ struct ArrowTests {
     (
       "Sources/uffdhost/",
       [
-        "Glibc", "Synchronization", "UffdConformance", "UffdDoctor", "UffdHost", "UffdPattern",
-        "UffdReport",
+        "Glibc", "Synchronization", "UffdBench", "UffdConformance", "UffdDoctor", "UffdHost",
+        "UffdPattern", "UffdReport",
       ]
     ),
     (
@@ -27,6 +27,8 @@ struct ArrowTests {
         "UffdReport",
       ]
     ),
+    ("Sources/UffdBench/", ["CBench", "Glibc", "UffdHost", "UffdReport"]),
+    ("Sources/EmptyProgram/", ["Glibc"]),
     ("Sources/UffdPattern/", []),
     ("Sources/UffdProviderKit/", ["CLinux", "Glibc", "UffdPluginABI"]),
     (
@@ -80,7 +82,9 @@ struct ArrowTests {
       for line in file.lines where line.hasPrefix("#include \"") {
         let header = line.dropFirst(10).prefix { $0 != "\"" }
         let isOwn = Tree.product.contains { $0.name == header && $0.path.hasPrefix(file.target) }
-        let isProbeOfLinux = file.path.hasPrefix("Sources/KernelProbes/") && header == "clinux.h"
+        let isProbeOfLinux =
+          ["Sources/KernelProbes/", "Sources/CBench/"].contains(where: file.path.hasPrefix)
+          && header == "clinux.h"
         #expect(isOwn || isProbeOfLinux, "\(file.path) includes \(header)")
       }
     }
