@@ -116,7 +116,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "CommandTests",
-      dependencies: ["uffdhost", "UffdReport", "UffdHost", "UffdServer", "TestSupport"],
+      dependencies: ["uffdhost", "UffdReport", "UffdHost", "UffdServer", "UffdBench", "TestSupport"],
       swiftSettings: strict),
     // Runs programs, compiles C, finds what was built.
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
@@ -137,6 +137,10 @@ let package = Package(
     .testTarget(
       name: "UffdDoctorTests",
       dependencies: ["UffdDoctor", "KernelProbes", "ProbeSpecimens", "CLinux"],
+      swiftSettings: strict),
+    // The bench's own arithmetic, and that it notices a wrong byte.
+    .testTarget(
+      name: "UffdBenchTests", dependencies: ["UffdBench", "CBench", "TestSupport", "uffdhost"],
       swiftSettings: strict),
     // What tests need that compile providers and serve them: a shell, compilers, folders.
     .target(

@@ -53,10 +53,12 @@ static int32_t by_handler(const struct cbench_job *job, struct cbench_result *re
   if (job->operation == CBENCH_POISON && ftruncate(mine.image, 0)) return cbench_failed("ftruncate");
   addresses(&areas, job->regions, starts);
   error = cbench_server_init(&server, &mine, uffd, starts, content);
+  if (job->is_spied) server.calls = cbench_spy_table();
   if (error == 0) error = cbench_server_start(&server, job->subject == CBENCH_PEER);
   if (error == 0) error = cbench_touch(job, areas.start, result);
   if (error) return error;
   cbench_server_stop(&server);
+  if (job->is_spied) cbench_spy_report(result);
   return cbench_verify(job, areas.start, 1, result);
 }
 
@@ -146,7 +148,7 @@ static int32_t by_handler_elsewhere(const struct cbench_job *job, struct cbench_
   return error;
 }
 
-/* --- A client of `uffdhost serve` ------------------------------------------------------------------------------ */
+/* --- A client of `uffdhost serve` ------------------------------------------------------------------------- */
 
 static int connect_to(const char *path, int32_t server, uint64_t patience) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};

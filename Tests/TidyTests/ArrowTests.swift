@@ -38,6 +38,8 @@ struct ArrowTests {
         "UffdReport",
       ]
     ),
+    ("Sources/UffdBench/", ["CBench", "Glibc", "UffdHost", "UffdReport"]),
+    ("Sources/EmptyProgram/", ["Glibc"]),
     ("Sources/UffdPattern/", []),
     ("Sources/UffdProviderKit/", ["CLinux", "Glibc", "UffdPluginABI"]),
     (

@@ -55,6 +55,7 @@ struct cbench_job {
   uint64_t page;  /* bytes */
   uint64_t bytes; /* of all regions together, a multiple of regions * page */
   uint64_t seed;
+  int32_t is_spied; /* the handler's calls are those of cbench_spy_table */
   int32_t image; /* a file of at least `bytes` bytes: the content */
 };
 
@@ -114,6 +115,13 @@ int32_t cbench_mock_feed(const struct cbench_job *job, void *const *areas);
 /* Messages that were read, and nanoseconds from the first to the read that found no more. 0: not finished. */
 uint64_t cbench_mock_messages(void);
 uint64_t cbench_mock_nanoseconds(void);
+
+/*
+ * The kernel's calls with a clock beside them. The report replaces the figures of a result by those of a handler's
+ * own code between read and install, which include one reading of the clock.
+ */
+const void *cbench_spy_table(void);
+void cbench_spy_report(struct cbench_result *result);
 
 /* --- The bench's own process --------------------------------------------------------------------------- */
 
