@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Events: what has already happened when one can be read, and who waits. */
+/* Events: what has already happened when one can be read, who waits, and whether one is under way. */
 #define _GNU_SOURCE
 #include "kernel_probes.h"
 #include "probe_words.h"
@@ -55,63 +55,6 @@ static void unmap_event(void) {
   probe_expect_ended(&thread, "reading the event");
 }
 
-static int64_t move(struct probe_thread *thread) {
-  char *place = thread->address + thread->option * (int64_t)probe_page;
-  void *moved = mremap(thread->address, thread->length, thread->length,
-                       MREMAP_MAYMOVE | MREMAP_FIXED, place);
-  return moved == MAP_FAILED ? -errno : 0;
-}
-
-static void remap_event(void) {
-  PROBE_NEED(EVENT_REMAP);
-  int uffd = probe_uffd(CLINUX_FEATURE_EVENT_REMAP);
-  char *pages = probe_anonymous(2 * probe_page), *place = probe_anonymous(2 * probe_page);
-  struct uffd_msg message;
-  probe_register(uffd, pages, 2 * probe_page, CLINUX_REGISTER_MISSING);
-  int64_t distance = (place - pages) / (int64_t)probe_page;
-  struct probe_thread thread = {
-      .address = pages, .length = 2 * probe_page, .option = (int)distance};
-  probe_start(&thread, move);
-  probe_expect(probe_next(uffd, &message), CLINUX_EVENT_REMAP, "number of the message");
-  probe_expect((int64_t)message.arg.remap.from, (int64_t)pages, "the old place");
-  probe_expect((int64_t)message.arg.remap.to, (int64_t)place, "the new place");
-  probe_expect((int64_t)message.arg.remap.len, (int64_t)(2 * probe_page), "the length");
-  probe_expect_ended(&thread, "reading the event");
-  struct probe_thread access;
-  probe_start_access(&access, place);
-  probe_expect(probe_next(uffd, &message), PROBE_MISSING, "kind of fault at the new place");
-  probe_expect((int64_t)message.arg.pagefault.address, (int64_t)place, "address of that fault");
-}
-
-/*
- * Forks; the child's exit status is what it saw in the page, and the result. The thread stays until then:
- * a child that dies with its parent dies with the thread that forked it.
- */
-static int64_t fork_and_look(struct probe_thread *thread) {
-  int child = probe_fork();
-  if (child == 0) _exit(clinux_touch(thread->address, 0) ? 1 : *(unsigned char *)thread->address);
-  return probe_reap(child);
-}
-
-static void fork_event(void) {
-  PROBE_NEED(EVENT_FORK);
-  uint64_t features = CLINUX_FEATURE_EVENT_FORK, ioctls = 0;
-  int asked = probe_open(O_CLOEXEC);
-  int code = asked < 0 ? asked : clinux_uffd_api(asked, &features, &ioctls);
-  if (code) probe_not_applicable("EVENT_FORK is refused: %s", strerrorname_np(-code));
-  int uffd = probe_uffd(CLINUX_FEATURE_EVENT_FORK);
-  char *page = probe_anonymous(probe_page), *source = probe_source(probe_page, 0x5a);
-  struct uffd_msg message;
-  probe_register(uffd, page, probe_page, CLINUX_REGISTER_MISSING);
-  struct probe_thread thread = {.address = page};
-  probe_start(&thread, fork_and_look);
-  probe_expect(probe_next(uffd, &message), CLINUX_EVENT_FORK, "number of the message");
-  int child_uffd = (int)message.arg.fork.ufd;
-  probe_expect_next(child_uffd, PROBE_MISSING, "the child's access, on the child's userfaultfd");
-  probe_expect_code(probe_copy(child_uffd, page, source, probe_page), 0, "COPY into the child");
-  probe_expect_access(&thread, 0x5a, "the child");
-}
-
 static void punch_no_event(void) {
   PROBE_NEED(EVENT_REMOVE);
   PROBE_NEED(MINOR_SHMEM);
@@ -121,18 +64,69 @@ static void punch_no_event(void) {
   probe_expect_code(probe_copy(uffd, memory, source, probe_page), 0, "COPY");
   /* An event would keep this thread here until somebody reads it, that is until the alarm. */
   probe_expect_code(clinux_punch_hole(file, 0, probe_page), 0, "punching a hole");
-  struct pollfd state = {.fd = uffd, .events = POLLIN};
-  probe_expect(poll(&state, 1, 20), 0, "messages after the punch");
+  probe_expect_silence(uffd, "messages after the punch");
   probe_expect_fault(uffd, memory, PROBE_MISSING, "the punched page");
+}
+
+/* CONTINUE at an address that no registration has ever covered: it can do nothing, and its answer tells. */
+static void expect_changing(int uffd, char *outside, int code, const char *when) {
+  probe_expect_code(probe_continue(uffd, outside, probe_page), code, when);
+}
+
+static void event_probe(void) {
+  PROBE_NEED(EVENT_REMAP);
+  PROBE_NEED(EVENT_UNMAP);
+  PROBE_NEED(MINOR_SHMEM);
+  char *pages, *outside = probe_anonymous(probe_page);
+  int uffd = two_pages(CLINUX_FEATURE_EVENT_REMAP | CLINUX_FEATURE_EVENT_UNMAP, &pages);
+  struct probe_remapping moves = {
+      .from = pages, .length = 2 * probe_page, .wanted = 2 * probe_page,
+      .flags = MREMAP_MAYMOVE | MREMAP_FIXED, .to = probe_anonymous(2 * probe_page)};
+  expect_changing(uffd, outside, -ENOENT, "CONTINUE outside before mremap");
+  probe_start_remapping(&moves);
+  probe_await_readable(uffd, "mremap");
+  expect_changing(uffd, outside, -EAGAIN, "CONTINUE outside with REMAP unread");
+  probe_expect_next(uffd, CLINUX_EVENT_REMAP, "the first event");
+  expect_changing(uffd, outside, -EAGAIN, "CONTINUE outside between REMAP and UNMAP");
+  probe_expect_next(uffd, CLINUX_EVENT_UNMAP, "the second event");
+  probe_expect_remapped(&moves, "reading both events");
+  expect_changing(uffd, outside, -ENOENT, "CONTINUE outside after mremap");
+}
+
+static void unregister_ends_events(void) {
+  PROBE_NEED(EVENT_REMOVE);
+  PROBE_NEED(EVENT_UNMAP);
+  PROBE_NEED(MINOR_SHMEM);
+  char *pages, *outside = probe_anonymous(probe_page);
+  int uffd = two_pages(CLINUX_FEATURE_EVENT_REMOVE | CLINUX_FEATURE_EVENT_UNMAP, &pages);
+  struct probe_thread early = {.address = pages, .length = probe_page}, late = early;
+  probe_start(&early, probe_discard);
+  probe_await_readable(uffd, "MADV_DONTNEED");
+  probe_expect_code(clinux_uffd_unregister(uffd, (uint64_t)pages, 2 * probe_page), 0, "UNREGISTER");
+  expect_changing(uffd, outside, -EAGAIN, "CONTINUE outside after UNREGISTER, with the event unread");
+  probe_expect_asleep(&early, "UNREGISTER with the event unread");
+  probe_start(&late, probe_discard);
+  probe_expect_ended(&late, "a discard after UNREGISTER, with nobody reading");
+  late.length = 2 * probe_page;
+  probe_start(&late, unmap);
+  probe_expect_ended(&late, "munmap after UNREGISTER, with nobody reading");
+  probe_expect_next(uffd, CLINUX_EVENT_REMOVE, "the only event");
+  probe_expect_ended(&early, "reading the event");
+  probe_expect_silence(uffd, "messages after that event");
+  expect_changing(uffd, outside, -ENOENT, "CONTINUE outside when all is over");
 }
 
 static const struct kernel_probe probes[] = {
     {"remove-event", "MADV_DONTNEED waits, with the page still there, until its REMOVE event is read",
      remove_event},
     {"unmap-event", "the mapping is gone when its UNMAP event can be read", unmap_event},
-    {"remap-event", "REMAP names both places, and later faults carry the new addresses", remap_event},
-    {"fork-event", "FORK brings a userfaultfd that serves the child", fork_event},
     {"punch-no-event", "punching a hole through the descriptor raises no event and the page is missing",
      punch_no_event},
+    {"event-probe",
+     "CONTINUE outside all registrations answers EAGAIN until a call's last event is read, then ENOENT",
+     event_probe},
+    {"unregister-events",
+     "after UNREGISTER no event begins; while one is under way CONTINUE outside still answers EAGAIN",
+     unregister_ends_events},
 };
 PROBE_TOPIC(probe_events, probes);

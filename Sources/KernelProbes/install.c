@@ -7,7 +7,9 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static void copy_partial(void) {
   int uffd = probe_uffd(0);
@@ -115,8 +117,15 @@ struct owner {
   char *memory, *outside;
 };
 
-/* A process with memory of its own and our descriptor table, so that its userfaultfd is ours as well. */
-static void start_owner(struct owner *owner, uint64_t features) {
+static void sleep_for_ever(void) {
+  for (;;) pause();
+}
+
+/*
+ * A process with memory of its own and our descriptor table, so that its userfaultfd is ours as well.
+ * When it has registered its memory it goes on with `then`.
+ */
+static void start_owner(struct owner *owner, void (*then)(void)) {
   struct shared {
     atomic_int uffd;
   } *shared = mmap(NULL, probe_page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -127,10 +136,10 @@ static void start_owner(struct owner *owner, uint64_t features) {
   if (owner->pid < 0) probe_not_applicable("clone: %s", strerrorname_np(errno));
   if (owner->pid == 0) {
     probe_child_begins();
-    int uffd = probe_uffd(features);
+    int uffd = probe_uffd(0);
     probe_register(uffd, owner->memory, probe_page, CLINUX_REGISTER_MISSING);
     atomic_store(&shared->uffd, uffd);
-    for (;;) pause();
+    then();
   }
   for (int i = 0; i < 4000 && atomic_load(&shared->uffd) < 0; i++) usleep(500);
   owner->uffd = atomic_load(&shared->uffd);
@@ -145,7 +154,7 @@ static void end_owner(struct owner *owner) {
 static void copy_owner_dead(void) {
   struct owner owner;
   char *source = probe_source(probe_page, 0x5a);
-  start_owner(&owner, 0);
+  start_owner(&owner, sleep_for_ever);
   probe_expect_code(probe_copy(owner.uffd, owner.memory, source, probe_page), 0,
                     "COPY into a living process");
   end_owner(&owner);
@@ -156,7 +165,7 @@ static void copy_owner_dead(void) {
 static void liveness_probe(void) {
   PROBE_NEED(MINOR_SHMEM);
   struct owner owner;
-  start_owner(&owner, 0);
+  start_owner(&owner, sleep_for_ever);
   probe_expect_code(probe_continue(owner.uffd, owner.outside, probe_page), -ENOENT,
                     "CONTINUE outside all registrations of a living process");
   end_owner(&owner);
@@ -166,10 +175,38 @@ static void liveness_probe(void) {
 
 static void death_is_silent(void) {
   struct owner owner;
-  start_owner(&owner, 0);
+  start_owner(&owner, sleep_for_ever);
   end_owner(&owner);
   struct pollfd state = {.fd = owner.uffd, .events = POLLIN};
   probe_expect(poll(&state, 1, 20), 0, "ready descriptors after the owner's death");
+}
+
+/* Stops when another program has taken the place of its memory, before the program's first step. */
+static void execute(void) {
+  static char *const words[] = {"probe", NULL};
+  if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0) execve("/proc/self/exe", words, words + 1);
+  _exit(1);
+}
+
+static void exec_gone(void) {
+  PROBE_NEED(MINOR_SHMEM);
+  struct owner owner;
+  int status = 0;
+  start_owner(&owner, execute);
+  while (waitpid(owner.pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!WIFSTOPPED(status)) probe_not_applicable("execve under ptrace is refused");
+  /* However this probe ends, the program never runs. */
+  ptrace(PTRACE_SETOPTIONS, owner.pid, NULL, PTRACE_O_EXITKILL);
+  int pidfd = (int)syscall(SYS_pidfd_open, owner.pid, 0);
+  if (pidfd < 0) probe_not_applicable("no pidfd: %s", strerrorname_np(errno));
+  int code = probe_continue(owner.uffd, owner.outside, probe_page);
+  struct pollfd state = {.fd = pidfd, .events = POLLIN};
+  int exited = poll(&state, 1, 0);
+  end_owner(&owner);
+  probe_expect(exited, 0, "pidfds that report an exit after execve");
+  probe_expect(poll(&state, 1, 2000), 1, "pidfds that report an exit after the process was killed");
+  probe_expect_code(code, -ESRCH, "CONTINUE outside all registrations after execve");
 }
 
 static const struct kernel_probe probes[] = {
@@ -190,6 +227,9 @@ static const struct kernel_probe probes[] = {
     {"liveness-probe",
      "CONTINUE outside all registrations answers ENOENT while the owner lives and ESRCH afterwards",
      liveness_probe},
+    {"exec-gone",
+     "after execve of the owner CONTINUE outside all registrations answers ESRCH, though the process lives",
+     exec_gone},
     {"death-silent", "the death of the owner makes nothing readable on its userfaultfd", death_is_silent},
 };
 PROBE_TOPIC(probe_install, probes);

@@ -29,6 +29,48 @@ static void poll_blocking(void) {
   probe_expect(poll(&state, 1, 0), 0, "poll after O_NONBLOCK: ready descriptors");
 }
 
+/* How many tags an epoll set reports, at once or after some time. */
+static int ready(int epoll, int64_t milliseconds) {
+  uint64_t tags[4];
+  return clinux_epoll_wait(epoll, tags, 4, milliseconds * 1000000);
+}
+
+/* A page on whose fault a thread waits, and a set that watches its userfaultfd. */
+static int watched_fault(int uffd, struct probe_thread *thread) {
+  char *page = probe_anonymous(probe_page);
+  int epoll = clinux_epoll_create();
+  probe_register(uffd, page, probe_page, CLINUX_REGISTER_MISSING);
+  if (epoll < 0) probe_not_applicable("no epoll: %s", strerrorname_np(-epoll));
+  probe_expect_code(clinux_epoll_add(epoll, uffd, 0, 0), 0, "EPOLL_CTL_ADD");
+  probe_start_access(thread, page);
+  probe_expect(ready(epoll, 2000), 1, "ready descriptors, with a fault unread");
+  return epoll;
+}
+
+static void epoll_level(void) {
+  int uffd = probe_uffd(0);
+  struct probe_thread thread;
+  int epoll = watched_fault(uffd, &thread);
+  probe_expect(ready(epoll, 0), 1, "ready descriptors, asked again");
+  probe_expect_next(uffd, PROBE_MISSING, "the access");
+  probe_expect(ready(epoll, 20), 0, "ready descriptors, with the fault read");
+}
+
+static void epoll_dup(void) {
+  int uffd = probe_uffd(0), kept = dup(uffd), again = dup(uffd);
+  struct probe_thread thread;
+  int epoll = watched_fault(uffd, &thread);
+  close(uffd);
+  probe_expect(ready(epoll, 0), 1, "ready descriptors after close, with another one open");
+  probe_expect_code(clinux_epoll_remove(epoll, uffd), -EBADF, "EPOLL_CTL_DEL after close");
+  int other = clinux_epoll_create();
+  probe_expect_code(clinux_epoll_add(other, again, 0, 0), 0, "EPOLL_CTL_ADD");
+  probe_expect_code(clinux_epoll_remove(other, again), 0, "EPOLL_CTL_DEL before close");
+  close(again);
+  probe_expect(ready(other, 20), 0, "ready descriptors after EPOLL_CTL_DEL and close");
+  probe_expect_next(kept, PROBE_MISSING, "the fault, read by the last holder");
+}
+
 static void register_busy(void) {
   int first = probe_uffd(0), second = probe_uffd(0);
   char *memory = probe_anonymous(probe_page);
@@ -93,6 +135,11 @@ static const struct kernel_probe probes[] = {
     {"handshake-once", "UFFDIO_API succeeds once per userfaultfd and refuses unknown features",
      handshake_once},
     {"poll-blocking", "poll on a userfaultfd without O_NONBLOCK reports POLLERR", poll_blocking},
+    {"epoll-level", "epoll reports a userfaultfd as often as it is asked, until its fault is read",
+     epoll_level},
+    {"epoll-dup",
+     "a closed userfaultfd stays in an epoll set while a duplicate is open, unless it was removed before",
+     epoll_dup},
     {"register-busy", "memory registered with one userfaultfd is refused to another with EBUSY",
      register_busy},
     {"register-refused", "a refused REGISTER leaves the memory as it was", register_all_or_nothing},

@@ -16,8 +16,8 @@
 #include <sys/wait.h>
 
 static const struct probe_topic *const topics[] = {
-    &probe_opening, &probe_faults, &probe_install,  &probe_minor,   &probe_huge,
-    &probe_poisoning, &probe_events, &probe_discards, &probe_endings,
+    &probe_opening, &probe_faults, &probe_install, &probe_minor,    &probe_huge,    &probe_poisoning,
+    &probe_events,  &probe_remaps, &probe_forks,   &probe_discards, &probe_endings,
 };
 static const size_t topic_count = sizeof topics / sizeof topics[0];
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-/* Long enough for a woken thread to end on a loaded machine, short enough for fifty probes. */
+/* Long enough for a woken thread to end on a loaded machine, short enough for so many probes. */
 static const int asleep_milliseconds = 40;
 static const int patience_milliseconds = 2000;
 
@@ -43,11 +43,26 @@ int probe_next(int uffd, struct uffd_msg *message) {
   return message_kind(message);
 }
 
-void probe_expect_next(int uffd, int wanted, const char *what) {
-  struct uffd_msg message;
-  int kind = probe_next(uffd, &message);
+static void expect_kind(int kind, int wanted, const char *what) {
   if (kind != wanted)
     probe_differs("%s: %s instead of %s", what, message_name(kind), message_name(wanted));
+}
+
+void probe_expect_next(int uffd, int wanted, const char *what) {
+  struct uffd_msg message;
+  expect_kind(probe_next(uffd, &message), wanted, what);
+}
+
+void probe_expect_next_at(int uffd, int wanted, const char *address, const char *what) {
+  struct uffd_msg message;
+  expect_kind(probe_next(uffd, &message), wanted, what);
+  int64_t distance = (int64_t)message.arg.pagefault.address - (int64_t)address;
+  if (distance) probe_differs("%s: the message is %lld bytes off", what, (long long)distance);
+}
+
+void probe_expect_silence(int uffd, const char *what) {
+  struct pollfd readable = {.fd = uffd, .events = POLLIN};
+  probe_expect(poll(&readable, 1, 20), 0, what);
 }
 
 void probe_await_readable(int uffd, const char *what) {
@@ -77,6 +92,19 @@ int64_t probe_access(struct probe_thread *thread) {
 
 int64_t probe_discard(struct probe_thread *thread) {
   return clinux_madvise(thread->address, thread->length, MADV_DONTNEED);
+}
+
+static int64_t remap(struct probe_thread *thread) {
+  struct probe_remapping *asked = (struct probe_remapping *)thread;
+  asked->now = mremap(asked->from, asked->length, asked->wanted, asked->flags, asked->to);
+  return asked->now == MAP_FAILED ? -errno : 0;
+}
+
+void probe_start_remapping(struct probe_remapping *remapping) { probe_start(&remapping->thread, remap); }
+
+void probe_expect_remapped(struct probe_remapping *remapping, const char *when) {
+  probe_expect_ended(&remapping->thread, when);
+  probe_expect_code(remapping->thread.result, 0, "mremap");
 }
 
 static void *thread_main(void *argument) {
@@ -137,13 +165,22 @@ void probe_expect_byte(char *address, int wanted, const char *when) {
   probe_expect_access(&thread, wanted, when);
 }
 
-void probe_expect_fault(int uffd, char *address, int kind, const char *when) {
-  /* One after the other may stay asleep, so each needs a place of its own. */
+/* One after the other may stay asleep, so each needs a place of its own. */
+static void start_sleeper(char *address) {
   static struct probe_thread threads[16];
   static size_t used;
   if (used == sizeof threads / sizeof threads[0]) probe_not_applicable("too many sleeping threads");
   probe_start_access(&threads[used++], address);
+}
+
+void probe_expect_fault(int uffd, char *address, int kind, const char *when) {
+  start_sleeper(address);
   probe_expect_next(uffd, kind, when);
+}
+
+void probe_expect_fault_at(int uffd, char *address, int kind, const char *when) {
+  start_sleeper(address);
+  probe_expect_next_at(uffd, kind, address, when);
 }
 
 /* --- Children ------------------------------------------------------------------------------------- */

@@ -53,6 +53,9 @@ import UffdPluginABI
     let traits = configured.traits
     let count = (traits.objectSize - 1) / traits.granule + 1
     let isInline = traits.threadModel == .parallel && !traits.mayBlock
+    // One thread is the model PER_INSTANCE; and it is enough to warm what a provider lends that answers on the
+    // reader.
+    let workers = traits.threadModel == .parallel && traits.mayBlock ? 8 : 1
     do {
       warmBits = try Mapping.scratch(count / 64 * 8 + 16)
       backing = makesBacking ? try configured.makeBacking(count, host.publisher) : nil
@@ -60,10 +63,7 @@ import UffdPluginABI
         executor = serial
         ownsExecutor = false
       } else {
-        // One thread is the model PER_INSTANCE; and it is enough to warm what a provider lends that
-        // answers on the reader.
-        executor = try Executor(
-          threads: traits.threadModel == .parallel && traits.mayBlock ? 8 : 1, name: "uffd-worker")
+        executor = try Executor(threads: workers, name: "uffd-worker")
         ownsExecutor = true
       }
     } catch {
@@ -84,7 +84,8 @@ import UffdPluginABI
     unsafe record = .allocate(capacity: 1)
     unsafe record.initialize(
       to: configured.makeRecord(
-        count: count, isInline: isInline, executor: executor, arena: arena, owner: self,
+        count: count, isInline: isInline, workers: workers, executor: executor, arena: arena,
+        owner: self,
         warm: warmBits.base.assumingMemoryBound(to: UInt64.self)))
   }
 

@@ -9,6 +9,8 @@ enum Command: Sendable, Equatable {
   case inspect(library: String, json: Bool)
   case check(CheckOptions)
   case bench(BenchCommandOptions)
+  case serve(ServeOptions)
+  case status(socket: String, json: Bool)
   case doctor(deep: Bool, json: Bool)
   case help(HelpTopic)
   case version

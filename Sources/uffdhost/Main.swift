@@ -33,6 +33,8 @@ enum Main {
       case .inspect(let library, let json): try Inspection.show(library, json: json)
       case .check(let options): return try CheckCommand(options).run()
       case .bench(let options): return try BenchCommand(options).run()
+      case .serve(let options): return try ServeCommand(options).run()
+      case .status(let socket, let json): try StatusCommand.show(socket, json: json)
       case .doctor(let deep, let json): return examine(deep: deep, json: json)
       case .help(.program): Output.write(Usage.program)
       case .help(.provider(let library)): try Inspection.help(library)

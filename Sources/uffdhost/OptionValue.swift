@@ -42,7 +42,9 @@ struct OptionValue {
   }
 
   /// Seconds with up to nine decimals, more than none, as nanoseconds.
-  func seconds(limit: UInt64) throws(HostError) -> UInt64 {
+  func seconds(
+    limit: UInt64, tooShort: String = "a fault needs some time"
+  ) throws(HostError) -> UInt64 {
     let wanted = "give seconds such as 10 or 0.5, at most \(limit)"
     let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
     guard let whole = parts.first, Self.isDigits(whole), let seconds = UInt64(whole),
@@ -59,9 +61,27 @@ struct OptionValue {
     }
     nanoseconds += seconds * 1_000_000_000
     guard nanoseconds > 0 else {
-      throw refused("a fault needs some time; give more than 0 seconds")
+      throw refused("\(tooShort); give more than 0 seconds")
     }
     return nanoseconds
+  }
+
+  /// Permission bits in octal, as chmod(1) takes them.
+  func mode() throws(HostError) -> UInt32 {
+    guard (3...4).contains(text.utf8.count), Self.isDigits(text), let mode = UInt32(text, radix: 8),
+      mode <= 0o777
+    else { throw refused("give permission bits such as 0600 or 660") }
+    return mode
+  }
+
+  /// `USER`, `USER:GROUP` or `:GROUP`; names or numbers, which are looked up later.
+  func owner() throws(HostError) -> ServeOptions.Owner {
+    let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+    let group = parts.count == 2 ? parts[1] : nil
+    guard parts.count <= 2, group != "", !parts[0].isEmpty || group != nil else {
+      throw refused("give USER, USER:GROUP or :GROUP")
+    }
+    return ServeOptions.Owner(user: parts[0].isEmpty ? nil : parts[0], group: group)
   }
 
   func seed() throws(HostError) -> UInt64 {

@@ -18,7 +18,7 @@ extension Command {
     static let thresholdPercent = 1000
   }
 
-  static let names = ["inspect", "check", "bench", "doctor", "help"]
+  static let names = ["serve", "status", "inspect", "check", "bench", "doctor", "help"]
 
   /// `arguments` is argv without the program's name.
   static func parse(_ arguments: [String]) throws(HostError) -> Command {
@@ -28,6 +28,8 @@ extension Command {
     if let failure = words.failure { throw failure }
     if words.contains(.version) { return .version }
     switch first {
+    case "serve": return try .serve(ServeOptions(words))
+    case "status": return try status(words)
     case "inspect": return try inspect(words)
     case "check": return try .check(check(words))
     case "bench": return try .bench(bench(words))
@@ -95,19 +97,26 @@ extension Command {
     return .doctor(deep: words.contains(.deep), json: words.contains(.json))
   }
 
+  private static func status(_ words: Words) throws(HostError) -> Command {
+    try accept([.socket, .json], of: "status", in: words)
+    guard words.operands.count == 1 else {
+      throw .usage(
+        "unexpected argument \(words.operands[1].quoted): 'status' takes '--socket SOCKET'")
+    }
+    guard let socket = words.value(of: .socket), !socket.isEmpty else {
+      throw .usage("'status' needs the server's socket: 'uffdhost status --socket SOCKET'")
+    }
+    return .status(socket: socket, json: words.contains(.json))
+  }
+
   private static func run(_ words: Words) throws(HostError) -> RunOptions {
     guard let provider = words.value(of: .provider) else { throw noProvider(words) }
     guard !provider.isEmpty else {
       throw .usage("option '--provider' has an empty value; give a path or a short name")
     }
-    if words.contains(.deep) {
-      throw .usage("option '--deep' belongs to 'doctor'; leave it out of a run")
-    }
-    for name in [OptionName.tap, .seconds, .only] where words.contains(name) {
-      throw .usage("option '\(name.spelled)' belongs to 'check'; leave it out of a run")
-    }
-    for name in benchOptions where words.contains(name) {
-      throw .usage("option '\(name.spelled)' belongs to 'bench'; leave it out of a run")
+    for option in words.options {
+      guard let owner = option.name.owner else { continue }
+      throw .usage("option '\(option.name.spelled)' belongs to '\(owner)'; leave it out of a run")
     }
     var run = RunOptions(provider: provider)
     for word in words.operands { run.parameters.append(try parameter(word)) }
@@ -178,8 +187,8 @@ extension RunOptions {
     case .seed: seed = try value.seed()
     case .private: sharing = .private
     case .json: json = true
-    case .provider, .tap, .seconds, .only, .deep, .help, .version: break
-    case .quick, .case, .rounds, .placement, .wait, .save, .compare, .threshold: break
+    // Those that belong to a subcommand do not come here.
+    default: break
     }
   }
 }

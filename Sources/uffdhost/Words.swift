@@ -11,11 +11,38 @@ enum OptionName: String, Sendable, CaseIterable {
   case onError = "on-error"
   case `private`, json, tap, seconds, only, deep, help, version
   case quick, `case`, rounds, placement, wait, save, compare, threshold
+  case listen, dialect, run, log, socket
+  case socketMode = "socket-mode"
+  case socketOwner = "socket-owner"
+  case allowUID = "allow-uid"
+  case maxClients = "max-clients"
+  case maxRegions = "max-regions"
+  case maxHandshakes = "max-handshakes"
+  case maxMemory = "max-memory"
+  case handshakeTimeout = "handshake-timeout"
+  case drainTimeout = "drain-timeout"
+  case exitWithParent = "exit-with-parent"
+  case logLevel = "log-level"
 
   var takesValue: Bool {
     switch self {
-    case .private, .json, .tap, .deep, .help, .version, .quick: false
+    case .private, .json, .tap, .deep, .quick, .exitWithParent, .help, .version: false
     default: true
+    }
+  }
+
+  /// The one subcommand that it is for; nil: it has a meaning for several, or for a run.
+  var owner: String? {
+    switch self {
+    case .deep: "doctor"
+    case .tap, .seconds, .only: "check"
+    case .socket: "status"
+    case .quick, .case, .rounds, .placement, .wait, .save, .compare, .threshold: "bench"
+    case .listen, .dialect, .run, .log, .socketMode, .socketOwner, .allowUID, .maxClients,
+      .maxRegions, .maxHandshakes, .maxMemory, .handshakeTimeout, .drainTimeout, .exitWithParent,
+      .logLevel:
+      "serve"
+    default: nil
     }
   }
 

@@ -32,7 +32,7 @@ private let acceptedReasons = [
   "the kernel lacks UFFD_FEATURE_", "no userfaultfd can be opened", "not enough free pages",
   "no 2 MiB page is free", "2 MiB memfd:", "a hugetlbfs mount of its own is refused",
   "a tmpfs mount of its own is refused", "only user-mode faults can be had",
-  "EVENT_FORK is refused",
+  "EVENT_FORK is refused", "execve under ptrace is refused",
 ]
 
 @Suite(
@@ -102,7 +102,16 @@ struct DeepTests {
       ("remove-event", CLINUX_FEATURE_EVENT_REMOVE, "EVENT_REMOVE"),
       ("unmap-event", CLINUX_FEATURE_EVENT_UNMAP, "EVENT_UNMAP"),
       ("remap-event", CLINUX_FEATURE_EVENT_REMAP, "EVENT_REMAP"),
+      ("remap-order", CLINUX_FEATURE_EVENT_UNMAP, "EVENT_UNMAP"),
+      ("growth-silent", CLINUX_FEATURE_EVENT_REMAP, "EVENT_REMAP"),
+      ("dontunmap-shared", CLINUX_FEATURE_MINOR_SHMEM, "MINOR_SHMEM"),
+      ("event-probe", CLINUX_FEATURE_EVENT_UNMAP, "EVENT_UNMAP"),
+      ("unregister-events", CLINUX_FEATURE_EVENT_REMOVE, "EVENT_REMOVE"),
+      ("exec-gone", CLINUX_FEATURE_MINOR_SHMEM, "MINOR_SHMEM"),
       ("fork-event", CLINUX_FEATURE_EVENT_FORK, "EVENT_FORK"),
+      ("fork-flags", CLINUX_FEATURE_EVENT_FORK, "EVENT_FORK"),
+      ("fork-poison", CLINUX_FEATURE_POISON, "POISON"),
+      ("fork-shared", CLINUX_FEATURE_MINOR_SHMEM, "MINOR_SHMEM"),
     ])
   func hiddenFeature(_ id: String, _ feature: UInt64, _ name: String) throws {
     let check = try probe(id).run(hiddenFeatures: feature)

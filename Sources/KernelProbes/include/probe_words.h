@@ -67,6 +67,10 @@ enum { PROBE_NOTHING = 0, PROBE_MISSING = 1, PROBE_MINOR = 2, PROBE_WP = 3 };
 /* Waits up to two seconds for the next message. */
 int probe_next(int uffd, struct uffd_msg *message);
 void probe_expect_next(int uffd, int wanted, const char *what);
+/* The same for a fault of base pages, which has to carry this address. */
+void probe_expect_next_at(int uffd, int wanted, const char *address, const char *what);
+/* Nothing can be read now, nor a little later. */
+void probe_expect_silence(int uffd, const char *what);
 /* Waits until something can be read, without reading it. */
 void probe_await_readable(int uffd, const char *what);
 /* The number of faults nobody has read yet, from /proc/self/fdinfo. */
@@ -90,6 +94,16 @@ struct probe_thread {
 int64_t probe_access(struct probe_thread *thread);
 /* MADV_DONTNEED of the range, for which an event may make the thread wait; 0 or -errno. */
 int64_t probe_discard(struct probe_thread *thread);
+/* mremap(2) by a thread, for which events may make it wait. `now` is what it returned. */
+struct probe_remapping {
+  struct probe_thread thread;
+  char *from, *to, *now;
+  size_t length, wanted;
+  int flags;
+};
+void probe_start_remapping(struct probe_remapping *remapping);
+void probe_expect_remapped(struct probe_remapping *remapping, const char *when);
+
 void probe_start(struct probe_thread *thread, int64_t (*body)(struct probe_thread *));
 void probe_start_access(struct probe_thread *thread, char *address);
 /* Asleep: has not ended after a while in which a woken thread would have. */
@@ -101,6 +115,8 @@ void probe_expect_access(struct probe_thread *thread, int wanted, const char *wh
 void probe_expect_byte(char *address, int wanted, const char *when);
 /* Starts an access and expects it to raise a fault of this kind. The thread stays asleep. */
 void probe_expect_fault(int uffd, char *address, int kind, const char *when);
+/* The same for base pages, with the address of the access. */
+void probe_expect_fault_at(int uffd, char *address, int kind, const char *when);
 
 /* As fork(2). The child has an alarm and dies with the thread that made it. */
 int probe_fork(void);
@@ -114,7 +130,7 @@ struct probe_topic {
   size_t count;
 };
 extern const struct probe_topic probe_opening, probe_faults, probe_install, probe_minor, probe_huge,
-    probe_poisoning, probe_events, probe_discards, probe_endings;
+    probe_poisoning, probe_events, probe_remaps, probe_forks, probe_discards, probe_endings;
 
 #define PROBE_TOPIC(name, list) \
   const struct probe_topic name = {.probes = (list), .count = sizeof(list) / sizeof((list)[0])}

@@ -36,6 +36,8 @@ import UffdPluginABI
   let lends: Bool
   /// What a hole of a declared backing reads; nil: ask alloc_folio.
   let holeIsZero: Bool
+  /// Threads that run its hooks, when they are not inline, or make resident what it lends.
+  let workers: UInt64
   /// Runs the hooks when they are not inline, and warms lent memory when they are.
   let executor: Unmanaged<Executor>
   let arena: Unmanaged<StagingArena>
@@ -43,12 +45,17 @@ import UffdPluginABI
   unowned(unsafe) let owner: Instance
   /// Non-zero once the provider broke the contract: its regions fail closed.
   var brokenWord: UInt64 = 0
+  /// Non-zero once the provider said BUSY.
+  var busyWord: UInt64 = 0
   /// Questions that workers have and readers wait for.
   var inFlightWord: UInt64 = 0
   /// A bit for each 2 MiB of content whose lent memory was made resident once.
   let warm: UnsafeMutablePointer<UInt64>
 
   static let warmBytes: UInt64 = 2 << 20
+  /// A look-up costs no more than a call.
+  @inline(__always)
+  var looksUpHere: Bool { unsafe lookup == nil || isDirect }
   /// Granules in one bit of `warm`.
   @inline(__always)
   var warmGranules: UInt64 { max(1, Self.warmBytes / granule) }
@@ -59,6 +66,14 @@ extension UnsafeMutablePointer<InstanceRecord> {
   var isBroken: Bool { unsafe AtomicWord(pointer(to: \.brokenWord)!).relaxed != 0 }
 
   func markBroken() -> Bool { unsafe AtomicWord(pointer(to: \.brokenWord)!).exchange(1) == 0 }
+
+  /// alloc_folio runs on the reader, and has always answered at once.
+  @inline(__always)
+  var isPrompt: Bool {
+    unsafe pointee.isInline && AtomicWord(pointer(to: \.busyWord)!).relaxed == 0
+  }
+
+  func answersLater() { unsafe AtomicWord(pointer(to: \.busyWord)!).relaxed = 1 }
 
   var inFlight: AtomicWord { unsafe AtomicWord(pointer(to: \.inFlightWord)!) }
 

@@ -42,6 +42,8 @@ import UffdPluginABI
   /// The object's granules in question.
   var pgoff: UInt64 = 0
   var count: UInt64 = 0
+  /// Somebody sleeps on these granules; what the question has outside of them is taken along, and nobody misses it.
+  var wanted: Range<UInt64> = 0..<UInt64.max
   /// These backing pages are claimed (`filling`) for this question.
   var claimed = false
   /// What they were before, and will be again if nothing comes of it.
@@ -71,6 +73,22 @@ import UffdPluginABI
   var addedCount: UInt64 = 0
   /// What filemap_add said, when a worker asked it.
   var accountStatus = uffd_status.ok
+
+  /// Some of its pages are taken along.
+  @inline(__always)
+  var takesAlong: Bool { pgoff < wanted.lowerBound || pgoff + count > wanted.upperBound }
+  /// All of them are.
+  @inline(__always)
+  var isUnwanted: Bool { pgoff >= wanted.upperBound || pgoff + count <= wanted.lowerBound }
+  @inline(__always)
+  func isWanted(_ index: UInt64) -> Bool { wanted.contains(pgoff + index) }
+  /// How many of the pages before `end` are.
+  @inline(__always)
+  func unwanted(before end: UInt64) -> UInt64 {
+    let low = max(pgoff, wanted.lowerBound)
+    let high = min(end, wanted.upperBound)
+    return end - pgoff - (low < high ? high - low : 0)
+  }
 }
 
 /// The questions of one reader. Slots never move, so a stale ticket is always safe to look at.
@@ -122,6 +140,7 @@ import UffdPluginABI
     unsafe slot.pointee.phase = .asking
     unsafe slot.pointee.place = -1
     unsafe slot.pointee.purpose = .fill
+    unsafe slot.pointee.wanted = 0..<UInt64.max
     unsafe slot.pointee.claimed = false
     unsafe slot.pointee.isZero = false
     unsafe slot.pointee.order = nil
@@ -139,12 +158,17 @@ import UffdPluginABI
   /// Ends a question: its ticket becomes stale, its slot free.
   @inline(__always)
   mutating func end(_ slot: UnsafeMutablePointer<Question>) {
-    let word = unsafe AtomicWord(slot.pointer(to: \.ticketWord)!)
-    word.release((word.relaxed & ~1) &+ 2)
+    unsafe renew(slot)
     if unsafe slot.pointee.place >= 0 { unsafe deactivate(slot) }
     unsafe slot.pointee.phase = .free
     unsafe free[freeCount] = unsafe Int32(slot - slots)
     freeCount += 1
+  }
+
+  /// Gives a question another ticket: what was asked before is asked no more.
+  func renew(_ slot: UnsafeMutablePointer<Question>) {
+    let word = unsafe AtomicWord(slot.pointer(to: \.ticketWord)!)
+    word.release((word.relaxed & ~1) &+ 2)
   }
 
   mutating func activate(_ slot: UnsafeMutablePointer<Question>) {

@@ -194,6 +194,8 @@ extension Reader {
   mutating func fork(_ descriptor: Int32) {
     guard let parent = unsafe session.pointee.client?.takeUnretainedValue() else { return }
     let uffd = Descriptor(owning: descriptor)
+    // It has the flags with which the parent's was opened, not those that it has now.
+    uffd.setNonblocking()
     let parentSession = unsafe session
     do throws(HostError) {
       let child = try Client(

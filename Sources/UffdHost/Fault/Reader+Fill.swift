@@ -16,6 +16,7 @@ extension Reader {
     }
     if unsafe publishes(question), unsafe !claim(question, from: .absent) { return }
     unsafe question.pointee.purpose = .fill
+    if unsafe isFetched(question) { return unsafe park(question, .published) }
     let rest = unsafe splitAtWarmBorder(question)
     unsafe instance.pointee.isInline ? askHere(question) : hand(question)
     if let rest = unsafe rest { unsafe work(rest) }
@@ -127,7 +128,7 @@ extension Reader {
         unsafe putBack(question)
         unsafe unclaim(question)
         unsafe question.pointee.purpose = .warm
-        return unsafe hand(question)
+        return unsafe handFirst(question)
       }
     }
     var rest: UnsafeMutablePointer<Question>?

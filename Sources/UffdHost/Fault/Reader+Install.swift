@@ -34,13 +34,17 @@ extension Reader {
       unsafe length == 0
       ? InstallProgress(settled: 0, step: nil) : place(question, source, length)
     let settled = progress.settled / granule
+    unsafe counters.add(
+      .around, question.pointee.unwanted(before: question.pointee.pgoff + settled))
     if unsafe question.pointee.claimed {
       let states = unsafe question.pointee.backing!.pointee.states
       for index in 0..<settled { unsafe states.set(question.pointee.pgoff + index, .present) }
     }
     exclusion.endInstall()
 
-    if settled > 0, unsafe question.pointee.claimed { hasPublished = true }
+    if settled > 0, unsafe question.pointee.claimed || question.pointee.isUnwanted {
+      hasPublished = true
+    }
     unsafe unaccount(question, from: settled)
     if unsafe question.pointee.claimed {
       unsafe unclaim(question, from: settled)
@@ -65,6 +69,7 @@ extension Reader {
     while unsafe length < question.pointee.count {
       let state = unsafe region.pointee.states.region(first + length)
       if unsafe state == .poisoned || (state == .discarded && !question.pointee.isZero) { break }
+      if state != .unmapped, unsafe !question.pointee.isWanted(length) { break }
       length += 1
     }
     return length
@@ -209,6 +214,7 @@ extension Reader {
   mutating func stopped(
     _ question: UnsafeMutablePointer<Question>, _ step: InstallStep, sourceIsForeign: Bool
   ) {
+    if unsafe question.pointee.takesAlong { return unsafe shed(question) }
     switch step {
     case .putOff: unsafe park(question, .kernel)
     case .mapCached: unsafe foundCached(question)

@@ -74,9 +74,11 @@ extension Reader {
   /// mremap(2): [from, from + length) is at `to` now. The old place may still be there (MREMAP_DONTUNMAP): it is empty
   /// then, and reads zero; else an UNMAP of it follows.
   private mutating func move(_ from: UInt64, _ to: UInt64, _ length: UInt64) {
-    guard unsafe session != local, length > 0 else { return }
+    guard unsafe session != local else { return }
+    if length == 0 { return duplicate(from, to) }
     let (end, overflow) = from.addingReportingOverflow(length)
-    guard !overflow else { return }
+    guard !overflow, to &+ length > to else { return }
+    cut(to..<(to + length), onlyGrown: true)
     for place in regions(meeting: from..<end) {
       let region = unsafe place.region
       let count = unsafe region.pointee.states.count
@@ -88,9 +90,27 @@ extension Reader {
       if last < count {
         unsafe insertPart(of: region, last..<count, at: region.pointee.address(of: last))
       }
-      unsafe insertPart(of: region, first..<last, at: old - from + to)
+      // Before Linux 6.15 a move that shrinks told its old length, which may reach into another region.
+      let place = old - from + to
+      let room = unsafe (session.pointee.table.above(place)?.pointee.start ?? UInt64.max) - place
+      let kept = unsafe min(last - first, room >> region.pointee.granuleShift)
+      unsafe insertPart(of: region, first..<(first + kept), at: place)
       unsafe insertLeft(by: region, first..<last, at: old)
       unsafe free(region)
+    }
+  }
+
+  /// mremap(2) of no length makes a second mapping of shared memory; how long it is nobody says.
+  private mutating func duplicate(_ from: UInt64, _ to: UInt64) {
+    guard let region = unsafe session.pointee.table.find(from), unsafe isOfFile(region),
+      unsafe session.pointee.table.find(to) == nil
+    else { return }
+    let page = unsafe region.pointee.page(of: from)
+    let room = unsafe (session.pointee.table.above(to)?.pointee.start ?? UInt64.max) - to
+    let pages = unsafe min(region.pointee.states.count - page, room / region.pointee.granule)
+    if pages > 0 {
+      unsafe insertFresh(
+        like: region, at: to, pages, firstPgoff: region.pointee.firstPgoff + page)
     }
   }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a fault to a question, from a question to an action.
+import UffdPluginABI
 
 extension Reader {
   /// Serves the merged faults of a batch; neighbours of one kind in one region become one run.
@@ -39,7 +40,11 @@ extension Reader {
     unsafe question.pointee.backing = unsafe region.pointee.backing
     unsafe question.pointee.pgoff = unsafe region.pointee.pgoff(of: fault.page)
     unsafe question.pointee.count = length
+    guard mostAround > 1, let company = unsafe takeAlong(question) else {
+      return unsafe work(question)
+    }
     unsafe work(question)
+    unsafe fetch(company, beside: region, fault.kind)
   }
 
   /// Works on a question until it has ended or waits. A part that needs another treatment is split off
@@ -77,9 +82,10 @@ extension Reader {
       }
     }
     let page = unsafe pgoff - region.pointee.firstPgoff
-    return unsafe decide(
-      question.pointee.kind, region.pointee.shape, region.pointee.states.region(page),
-      region.pointee.backingState(page))
+    let state = unsafe region.pointee.states.region(page)
+    let action = unsafe decide(
+      question.pointee.kind, region.pointee.shape, state, region.pointee.backingState(page))
+    return unsafe question.pointee.wanted.contains(pgoff) ? action : action.forNobody(state)
   }
 
   /// Moves what lies behind the first `length` pages into a question of its own.
@@ -97,6 +103,9 @@ extension Reader {
     unsafe copyPlace(of: question, to: other)
     unsafe other.pointee.pgoff = pgoff
     unsafe other.pointee.count = rest
+    if unsafe other.pointee.isUnwanted {
+      unsafe other.pointee.access = uffd_access.prefetch.rawValue
+    }
     unsafe other.pointee.order = unsafe question.pointee.order
     if let order = unsafe question.pointee.order { unsafe addPiece(to: order) }
     unsafe other.pointee.isGivenUp = unsafe question.pointee.isGivenUp
@@ -116,6 +125,7 @@ extension Reader {
     unsafe other.pointee.backing = unsafe question.pointee.backing
     unsafe other.pointee.pgoff = unsafe question.pointee.pgoff
     unsafe other.pointee.count = unsafe question.pointee.count
+    unsafe other.pointee.wanted = unsafe question.pointee.wanted
   }
 
   @inline(__always)
@@ -129,6 +139,7 @@ extension Reader {
     case .evict: unsafe evict(question)
     case .refuse: unsafe giveUp(question, .stray)
     case .poison: unsafe giveUp(question, nil)
+    case .leave: unsafe shed(question)
     }
   }
 
@@ -137,7 +148,7 @@ extension Reader {
   mutating func end(_ question: UnsafeMutablePointer<Question>) {
     if let order = unsafe question.pointee.order {
       unsafe settle(order)
-    } else if unsafe question.pointee.born != 0 {
+    } else if unsafe question.pointee.born != 0, unsafe !question.pointee.isUnwanted {
       unsafe noteLatency(question)
     }
     unsafe questions.end(question)

@@ -42,6 +42,7 @@ enum Shortage {
 extension Reader {
   /// Lets a question wait.
   mutating func park(_ question: UnsafeMutablePointer<Question>, _ waiting: Waiting) {
+    if waiting != .provider, unsafe question.pointee.takesAlong { return unsafe shed(question) }
     let now = monotonicNanoseconds()
     if unsafe question.pointee.born == 0 { unsafe question.pointee.born = now }
     let (first, longest) = waiting.backoff
@@ -56,6 +57,7 @@ extension Reader {
 
   /// Tries again after a shortage, a few times with growing pauses; then gives up.
   mutating func retryLater(_ question: UnsafeMutablePointer<Question>, _ shortage: Shortage) {
+    if unsafe question.pointee.takesAlong { return unsafe shed(question) }
     unsafe unclaim(question)
     unsafe question.pointee.attempts += 1
     if unsafe question.pointee.attempts > shortage.tries {
@@ -92,6 +94,8 @@ extension Reader {
 
   /// When a question is given up, whatever it waits for.
   private func limit(_ question: UnsafeMutablePointer<Question>) -> UInt64 {
+    // Long before those that wait for it: they ask for themselves then.
+    if unsafe question.pointee.isUnwanted { return unsafe question.pointee.born + deadline / 4 }
     if unsafe policy == .hold || question.pointee.isGivenUp { return UInt64.max }
     let (limit, overflow) = unsafe question.pointee.born.addingReportingOverflow(deadline)
     return overflow ? UInt64.max : limit
@@ -203,6 +207,7 @@ extension Reader {
   mutating func abandon(_ question: UnsafeMutablePointer<Question>, _ reason: GivingUp?) {
     unsafe cancel(question)
     unsafe question.pointee.phase = .abandoned
+    if unsafe question.pointee.isUnwanted { return unsafe leaveBehind(question) }
     let order = unsafe question.pointee.order
     unsafe question.pointee.order = nil
     if let reason {

@@ -9,9 +9,9 @@
 // Reader+Messages  reads, applies events, merges faults      Reader+GiveUp   POISON, kill, hold
 // Reader+Serve     decides a page, dispatches                Reader+Waiting  parked questions
 // Reader+Fill      asks the provider, publishes, undoes      Reader+Control  requests, fills
-// Reader+Cached    CONTINUE, zeroes, strays                  Reader+Clients  adopts, probes, ends; fork
-// Reader+Install   COPY, ZEROPAGE, CONTINUE                  Reader+Layout   munmap, mremap, growth
-//                                                            Reader+Drain    lets a client go
+// Reader+Around    takes pages along                         Reader+Clients  adopts, probes, ends; fork
+// Reader+Cached    CONTINUE, zeroes, strays                  Reader+Layout   munmap, mremap, growth
+// Reader+Install   COPY, ZEROPAGE, CONTINUE                  Reader+Drain    lets a client go
 import Glibc
 
 /// What a reader is started with.
@@ -22,6 +22,7 @@ struct ReaderSetup: Sendable {
   let policy: FailurePolicy
   let canPoison: Bool
   let deadline: UInt64
+  let mostAround: UInt64
   let reporter: Reporter
   /// Messages taken by one read(2) of this process's uffd: 16 for one reader; with several, one, so that
   /// each gets its share.
@@ -41,6 +42,7 @@ struct ReaderSetup: Sendable {
     self.reporter = reporter
     policy = options.onError
     deadline = options.faultDeadlineNanoseconds
+    mostAround = options.faultAround.most
     batch = isShared ? 1 : Reader.largestBatch
     do {
       let poller = try Poller()
@@ -70,6 +72,8 @@ struct PollerBox: @unchecked Sendable {
   let policy: FailurePolicy
   let canPoison: Bool
   let deadline: UInt64
+  /// Granules that a fault settles at most, where pages are taken along.
+  let mostAround: UInt64
   let reporter: Reporter
   let localBatch: Int
 
@@ -112,6 +116,7 @@ struct PollerBox: @unchecked Sendable {
     policy = setup.policy
     canPoison = setup.canPoison
     deadline = setup.deadline
+    mostAround = setup.mostAround
     reporter = setup.reporter
     localBatch = setup.batch
     unsafe session = setup.local.session

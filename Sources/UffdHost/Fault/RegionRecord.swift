@@ -24,6 +24,8 @@ import Synchronization
   let id: UInt64
   /// Keeps the states of a client's region; parts of a region that was cut share it.
   var stateMemory: Unmanaged<Mapping>?
+  /// Where its faults went on, see `AccessStreams`. A hint, and any reader's.
+  var streamWords = InlineArray<12, UInt64>(repeating: 0)
   /// Counts the discards of this region. Written while reading is excluded.
   var discards: UInt64 = 0
   /// `discards` when the last fill of all of it began.
@@ -40,6 +42,15 @@ import Synchronization
   @inline(__always)
   func backingState(_ page: UInt64) -> BackingPage? {
     unsafe backing?.pointee.states.backing(firstPgoff + page)
+  }
+}
+
+extension UnsafeMutablePointer<RegionRecord> {
+  /// The words of `AccessStreams`.
+  @inline(__always)
+  var streams: UnsafeMutablePointer<UInt64> {
+    unsafe UnsafeMutableRawPointer(pointer(to: \.streamWords)!).assumingMemoryBound(
+      to: UInt64.self)
   }
 }
 

@@ -151,7 +151,8 @@ import UffdPluginABI
   }
 
   func makeRecord(
-    count: UInt64, isInline: Bool, executor: Executor, arena: StagingArena, owner: Instance,
+    count: UInt64, isInline: Bool, workers: Int, executor: Executor, arena: StagingArena,
+    owner: Instance,
     warm: UnsafeMutablePointer<UInt64>
   ) -> InstanceRecord {
     let raw = unsafe provider.table.raw
@@ -165,7 +166,8 @@ import UffdPluginABI
       granule: traits.granule, count: count, isInline: isInline,
       isDirect: traits.threadModel == .parallel,
       lends: content != nil || raw.operations.contains(.lend),
-      holeIsZero: traits.holeIsZero, executor: Unmanaged.passUnretained(executor),
+      holeIsZero: traits.holeIsZero, workers: UInt64(workers),
+      executor: Unmanaged.passUnretained(executor),
       arena: Unmanaged.passUnretained(arena), owner: owner, warm: warm)
   }
 

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a server ends: no new clients, every page of the old ones filled, and only then let go. Never is a uffd closed
+// with missing pages under a living client: what cannot be filled in time is poisoned.
+import Glibc
+import UffdHost
+import UffdReport
+
+/// What an end is waiting for.
+struct Ending {
+  var began: UInt64 = 0
+  /// When missing pages are given up; nil: there is no hurry.
+  var deadline: UInt64?
+  var nextTick: UInt64 = 0
+  /// Of all clients, when it began.
+  var missingAtFirst: UInt64 = 0
+  /// The command did not end in time, and is not waited for.
+  var leavesCommand = false
+}
+
+extension Server {
+  func received(_ signal: Int32) {
+    let name = signal == SIGTERM ? "SIGTERM" : signal == SIGINT ? "SIGINT" : "SIGHUP"
+    if signal == SIGHUP {
+      return log.line(
+        .info, "SIGHUP: there is nothing to read again; the configuration is the command line")
+    }
+    switch phase {
+    case .serving:
+      command?.send(SIGTERM)
+      beginDraining("\(name)", deadline: monotonicNanoseconds() + options.drainNanoseconds)
+    case .draining where ending.deadline == nil:
+      command?.send(SIGTERM)
+      ending.deadline = monotonicNanoseconds() + options.drainNanoseconds
+      log.line(
+        .info,
+        "\(name): what is missing is filled within "
+          + Units.duration(nanoseconds: options.drainNanoseconds))
+    case .draining: giveUp("a second signal came (\(name))")
+    case .poisoning: log.line(.warning, "\(name): already ending, as fast as is safe")
+    }
+  }
+
+  func parentEnded() {
+    guard phase == .serving else { return }
+    command?.send(SIGTERM)
+    beginDraining(
+      "the parent has ended", deadline: monotonicNanoseconds() + options.drainNanoseconds)
+  }
+
+  func commandEnded() {
+    guard let command, let code = command.exitCode() else { return }
+    poller.remove(command.fd)
+    commandExit = code
+    // Nobody has asked for haste.
+    if phase == .serving { beginDraining("the command has ended (code \(code))", deadline: nil) }
+  }
+
+  private func beginDraining(_ reason: String, deadline: UInt64?) {
+    phase = .draining
+    let now = monotonicNanoseconds()
+    ending = Ending(
+      began: now, deadline: deadline, nextTick: now + options.tickNanoseconds,
+      missingAtFirst: missingBytes)
+    let count = remaining.count
+    log.line(
+      .info,
+      "\(reason): no new clients, \(count) to be drained, \(Units.bytes(ending.missingAtFirst)) missing"
+    )
+    manager.tellStopping("draining \(count) clients")
+    acceptLast()
+    endAll()
+  }
+
+  /// Lets clients go, in the way of the phase. Asked twice is asked once, and children of forks may have come.
+  func endAll() {
+    for client in remaining {
+      if phase == .poisoning {
+        client.poisonMissing()
+      } else {
+        client.drain()
+      }
+    }
+  }
+
+  private func giveUp(_ reason: String) {
+    phase = .poisoning
+    ending.leavesCommand = true
+    let count = remaining.count
+    log.line(
+      count == 0 ? .warning : .error,
+      "\(reason): \(Units.bytes(missingBytes)) of \(count) clients are missing and are given up")
+    endAll()
+  }
+
+  /// Clients that are waited for: not those that asked to be left alone, for they may have gone to another server.
+  private var remaining: [any ServedClient] {
+    service.clients.filter { sessions[$0.id]?.isDetached != true }
+  }
+
+  private var missingBytes: UInt64 {
+    remaining.reduce(0) { $0 + $1.progress.missingBytes }
+  }
+
+  /// Once in a while: what is waited for, and for how long.
+  func tick(_ now: UInt64) {
+    if phase == .draining, let deadline = ending.deadline, now >= deadline {
+      giveUp("the time for draining is over")
+    }
+    guard now >= ending.nextTick else { return }
+    ending.nextTick = now + options.tickNanoseconds
+    endAll()
+    let text = waitingText(now)
+    log.line(.info, text)
+    manager.askForTime(seconds: max(1, options.tickNanoseconds / 250_000_000), text)
+  }
+
+  private func waitingText(_ now: UInt64) -> String {
+    let count = remaining.count
+    if count == 0 {
+      return hasOpenHandshakes ? "waiting for handshakes" : "waiting for the command to end"
+    }
+    let missing = missingBytes
+    var text = "waiting for \(count) clients, \(Units.bytes(missing)) missing"
+    let filled = ending.missingAtFirst - min(ending.missingAtFirst, missing)
+    if phase == .draining, filled > 0, missing > 0 {
+      let estimate = Double(missing) / Double(filled) * Double(now - ending.began)
+      text +=
+        ", about \(Units.duration(nanoseconds: UInt64(exactly: estimate.rounded()) ?? .max)) to go"
+    }
+    if phase == .draining, let deadline = ending.deadline {
+      text += "; given up in \(Units.duration(nanoseconds: deadline - min(now, deadline)))"
+    }
+    return text
+  }
+
+  private var hasOpenHandshakes: Bool {
+    connections.values.contains { $0.deadline != nil && !$0.isClosing && !$0.isExcused }
+  }
+
+  var isOver: Bool {
+    phase != .serving && !hasOpenHandshakes
+      && (command == nil || commandExit != nil || ending.leavesCommand) && remaining.isEmpty
+  }
+
+  /// The last words. The exit code of the process.
+  func finish() -> Int32 {
+    for connection in connections.values { _ = connection.flush() }
+    for session in sessions.values {
+      log.line(
+        .warning,
+        "was left alone, and this server ends: its missing pages stall only if it has its userfaultfd itself",
+        session.subject)
+    }
+    for pid in refusedUffds.pids {
+      log.line(
+        .warning,
+        "its hand-off was refused, and this server, which kept its userfaultfd, ends; "
+          + "end it too, unless it has a copy", LogSubject(pid: pid))
+    }
+    log.line(
+      .info,
+      "ended: \(counts.clients) clients were served, \(counts.refused) connections refused")
+    if let commandExit { return commandExit }
+    return counts.poisonedBytes > 0 || command != nil ? 1 : 0
+  }
+}

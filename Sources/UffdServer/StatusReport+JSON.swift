@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// The state of a server as JSON: what travels over the socket, and what `uffdhost status --json` prints.
+import UffdReport
+
+extension StatusReport {
+  func json() -> String {
+    var json = JSONWriter()
+    json.object { json in
+      json.object("server") { json in
+        json.field("pid", pid)
+        json.field("provider", provider)
+        json.field("phase", phase)
+        json.field("uptime_ns", uptimeNanoseconds)
+        json.field("connections", connections)
+        json.field("handshakes", handshakes)
+        json.object("clients") { json in
+          json.field("now", sessions.count)
+          json.field("served", clientsServed)
+          json.field("drained", clientsDrained)
+          json.field("gone", clientsGone)
+          json.field("refused", refused)
+        }
+      }
+      json.array("sessions") { json in for session in sessions { session.write(to: &json) } }
+    }
+    return json.text
+  }
+}
+
+extension StatusReport.Session {
+  fileprivate func write(to json: inout JSONWriter) {
+    json.object { json in
+      json.field("id", id)
+      json.field("parent", parent)
+      json.field("pid", pid)
+      json.field("uid", uid)
+      json.field("dialect", dialect)
+      json.field("phase", phase)
+      json.field("since_ns", sinceNanoseconds)
+      json.field("connected", isConnected)
+      json.field("bytes", bytes)
+      json.field("resident", residentBytes)
+      json.field("missing", missingBytes)
+      json.field("poisoned", poisonedBytes)
+      json.field("discarded", discardedBytes)
+      json.object("faults") { json in
+        json.field("missing", faultsMissing)
+        json.field("minor", faultsMinor)
+        json.field("parked", parked)
+        json.field("given_up", givenUp)
+      }
+      json.field("errors", errors)
+      if let latency {
+        json.object("latency_ns") { json in
+          json.field("p50", latency.p50)
+          json.field("p90", latency.p90)
+          json.field("p99", latency.p99)
+          json.field("max", latency.maximum)
+        }
+      } else {
+        json.null("latency_ns")
+      }
+      json.field("region_count", regionCount)
+      json.field("truncated", isTruncated)
+      json.array("regions") { json in
+        for region in regions { region.write(to: &json) }
+      }
+    }
+  }
+}
+
+extension StatusReport.Region {
+  fileprivate func write(to json: inout JSONWriter) {
+    json.object { json in
+      json.field("start", start)
+      json.field("bytes", bytes)
+      json.field("offset", offset)
+      json.field("page_size", pageSize)
+      json.field("resident", residentBytes)
+      json.field("missing", missingBytes)
+      json.field("poisoned", poisonedBytes)
+      json.field("discarded", discardedBytes)
+    }
+  }
+}

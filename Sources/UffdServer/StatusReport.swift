@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// The state of a server as values: what `uffdhost status` shows. StatusReport+JSON.swift and StatusReport+Text.swift
+// write it down.
+import UffdHost
+import UffdReport
+
+struct StatusReport: Sendable, Equatable {
+  struct Region: Sendable, Equatable {
+    var start: UInt64 = 0
+    var bytes: UInt64 = 0
+    var offset: UInt64 = 0
+    var pageSize: UInt64 = 0
+    var residentBytes: UInt64 = 0
+    var missingBytes: UInt64 = 0
+    var poisonedBytes: UInt64 = 0
+    var discardedBytes: UInt64 = 0
+  }
+
+  struct Latency: Sendable, Equatable {
+    var p50: UInt64 = 0
+    var p90: UInt64 = 0
+    var p99: UInt64 = 0
+    var maximum: UInt64 = 0
+  }
+
+  struct Session: Sendable, Equatable {
+    var id: UInt64 = 0
+    /// The client that forked it.
+    var parent: UInt64?
+    var pid: Int32 = 0
+    var uid: UInt32 = 0
+    var dialect = ""
+    var phase = ""
+    /// Since it was handed over; nil: it was forked.
+    var sinceNanoseconds: UInt64?
+    /// Whether the connection over which it came is open.
+    var isConnected = false
+    var bytes: UInt64 = 0
+    var residentBytes: UInt64 = 0
+    var missingBytes: UInt64 = 0
+    var poisonedBytes: UInt64 = 0
+    var discardedBytes: UInt64 = 0
+    var faultsMissing: UInt64 = 0
+    var faultsMinor: UInt64 = 0
+    /// Faults that wait at this moment for anything but a CPU.
+    var parked: UInt64 = 0
+    /// Answers of the provider that were failures or broke the contract.
+    var errors: UInt64 = 0
+    /// Faults whose pages were given up.
+    var givenUp: UInt64 = 0
+    /// From read to install; nil: not measured.
+    var latency: Latency?
+    var regionCount: UInt64 = 0
+    /// It has more regions than are counted here.
+    var isTruncated = false
+    /// The first ones; a report has a limited number of them.
+    var regions: [Region] = []
+  }
+
+  var pid: Int32 = 0
+  var provider = ""
+  var phase = ""
+  var uptimeNanoseconds: UInt64 = 0
+  var connections: UInt64 = 0
+  var handshakes: UInt64 = 0
+  /// Since it began.
+  var clientsServed: UInt64 = 0
+  var clientsDrained: UInt64 = 0
+  var clientsGone: UInt64 = 0
+  var refused: UInt64 = 0
+  var sessions: [Session] = []
+
+  /// So many regions are described one by one, in all sessions together.
+  static let mostRegions = 4096
+}
+
+extension StatusReport.Session {
+  init(_ client: any ServedClient, mostRegions: Int) {
+    let (progress, identity) = (client.progress, client.identity)
+    id = client.id
+    parent = client.parent
+    pid = identity.pid
+    uid = identity.uid
+    dialect = identity.dialect
+    phase = progress.phase.rawValue
+    for region in progress.regions {
+      bytes += region.length
+      residentBytes += region.residentBytes
+      missingBytes += region.missingBytes
+      poisonedBytes += region.poisonedBytes
+      discardedBytes += region.discardedBytes
+    }
+    let statistics = progress.statistics
+    faultsMissing = statistics.faults.missing
+    faultsMinor = statistics.faults.minor
+    parked = statistics.parkedNow
+    errors = statistics.providerErrors + statistics.providerViolations
+    givenUp = statistics.givenUp
+    if progress.latency.count > 0 {
+      latency = StatusReport.Latency(
+        p50: progress.latency.p50, p90: progress.latency.p90, p99: progress.latency.p99,
+        maximum: progress.latency.max)
+    }
+    regionCount = UInt64(progress.regions.count)
+    isTruncated = progress.isTruncated
+    regions = progress.regions.prefix(mostRegions).map { region in
+      StatusReport.Region(
+        start: region.start, bytes: region.length, offset: region.offset,
+        pageSize: region.pageSize, residentBytes: region.residentBytes,
+        missingBytes: region.missingBytes, poisonedBytes: region.poisonedBytes,
+        discardedBytes: region.discardedBytes)
+    }
+  }
+}

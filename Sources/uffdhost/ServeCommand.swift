@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// `uffdhost serve --provider LIB [key=value ...] --listen SOCKET`: puts a host, an instance and a server together.
+import Glibc
+import UffdHost
+import UffdReport
+import UffdServer
+
+struct ServeCommand {
+  private let options: ServeOptions
+
+  init(_ options: ServeOptions) { self.options = options }
+
+  func run() throws(HostError) -> Int32 {
+    // Before any thread: they inherit that signals are blocked.
+    let signals = try Signals()
+    let manager = try ServiceManager()
+    var serverOptions = options.server
+    let owner = try options.socketOwner.map { (owner) throws(HostError) in try Accounts.owner(owner)
+    }
+    for text in options.allowedUsers { serverOptions.allowedUsers.append(try Accounts.users(text)) }
+    // Whoever owns the socket is meant to use it.
+    if let uid = owner?.uid { serverOptions.allowedUsers.append(uid...uid) }
+    let passed = try manager.passedSocket.map { (fd) throws(HostError) in
+      try Listener(passed: fd, expected: options.listen)
+    }
+    if passed == nil, options.listen == nil {
+      throw .usage("'serve' needs a socket: 'uffdhost serve --provider LIB --listen SOCKET'")
+    }
+    let log = ServerLog(options.log, level: options.logLevel) { Output.write($0 + "\n", to: 2) }
+    let provider = try Provider.load(options.provider)
+    let host = try makeHost(log)
+    let instance = try host.openForClients(provider, parameters: options.parameters)
+    let listener: Listener
+    if let passed {
+      listener = passed
+    } else {
+      listener = try Listener(path: options.listen ?? "", mode: options.socketMode, owner: owner)
+    }
+    let server = try Server(
+      serverOptions, listener, Dialects.all, InstanceService(host, instance), signals, manager, log)
+    let code = try server.run()
+    // Clients that asked to be left alone keep the instance in use; they are served no more.
+    if host.clients.all.isEmpty { try instance.close() }
+    return code
+  }
+
+  private func makeHost(_ log: ServerLog) throws(HostError) -> Host {
+    var hostOptions = Host.Options()
+    hostOptions.readers = options.readers
+    hostOptions.onError = options.onError
+    hostOptions.faultDeadlineNanoseconds = options.deadlineNanoseconds
+    hostOptions.stagingCap = options.mostMemory
+    hostOptions.log = log.sink
+    return try Host(hostOptions)
+  }
+}
