@@ -214,7 +214,11 @@ extension Reader {
   mutating func stopped(
     _ question: UnsafeMutablePointer<Question>, _ step: InstallStep, sourceIsForeign: Bool
   ) {
-    if unsafe question.pointee.takesAlong { return unsafe shed(question) }
+    if unsafe question.pointee.takesAlong,
+      unsafe step != .putOff || !question.pointee.mayWait(.kernel)
+    {
+      return unsafe shed(question)
+    }
     switch step {
     case .putOff: unsafe park(question, .kernel)
     case .mapCached: unsafe foundCached(question)

@@ -102,6 +102,7 @@ extension Reader {
   /// an install wakes them all.
   private mutating func mergeFaults(_ count: Int) -> Int {
     var merged = 0
+    var moment = BatchMoment()
     for index in 0..<count {
       let message = message(index)
       guard message.isFault else { continue }
@@ -121,6 +122,12 @@ extension Reader {
       let fault = unsafe MergedFault(
         region: region, page: region.pointee.page(of: message.faultAddress), kind: kind,
         access: flags & UffdMessage.writeFlag)
+      // What was given back needs no content when it is touched again.
+      if let touches = unsafe region.pointee.touches,
+        unsafe region.pointee.states.region(fault.page) == .unmapped
+      {
+        unsafe touches.note(region.pointee.pgoff(of: fault.page), at: moment.next())
+      }
       insert(fault, &merged)
     }
     return merged
