@@ -50,6 +50,9 @@ public struct WorkingSet: Sendable, Equatable {
   /// Bytes of all touched granules together.
   public var bytes: UInt64 { UInt64(entries.count) * granule }
 
+  /// Granules between two runs that are filled along with them.
+  static let bridging: UInt64 = 0
+
   /// What to fill: the touched granules in ascending order, neighbours as one run. The set repeats from run to
   /// run and the order does not, so the order of the touches is not followed. Runs with at most `bridging`
   /// granules between them become one, and what lies between is filled too.
