@@ -32,6 +32,7 @@ let package = Package(
     .library(name: "UffdHost", targets: ["UffdHost"]),
     .library(name: "UffdPluginABI", targets: ["UffdPluginABI"]),
     .library(name: "UffdProviderKit", targets: ["UffdProviderKit"]),
+    .library(name: "UffdClient", targets: ["UffdClient"]),
     .executable(name: "uffdhost", targets: ["uffdhost"]),
     .library(name: "AnonProvider", type: .dynamic, targets: ["AnonProvider"]),
     .library(name: "ShmemProvider", type: .dynamic, targets: ["ShmemProvider"]),
@@ -55,6 +56,8 @@ let package = Package(
       swiftSettings: strict),
     // A client of the native protocol in one header. Knows nobody.
     .target(name: "CUffdClient", cSettings: strictC),
+    // The same for Swift programs.
+    .target(name: "UffdClient", dependencies: ["CUffdClient"], swiftSettings: strict),
     // The kernel behaviours the host relies on, as experiments. For the doctor.
     .target(name: "KernelProbes", dependencies: ["CLinux"], cSettings: strictC),
     // What works on this machine, what does not, and how to mend it. Does not know the core.
@@ -109,11 +112,15 @@ let package = Package(
     .testTarget(
       name: "UffdWorkingSetTests", dependencies: ["UffdWorkingSet", "UffdHost", "UffdReport"],
       swiftSettings: strict),
-    // Dialects against recorded hand-offs and a fuzzer.
+    // Dialects against recorded hand-offs and a fuzzer; the server with a core of the tests' own,
+    // and the command with clients in this process.
     .testTarget(
-      name: "UffdServerTests", dependencies: ["UffdServer", "UffdHost"], swiftSettings: strict),
+      name: "UffdServerTests",
+      dependencies: ["UffdServer", "UffdHost", "CLinux", "TestSupport", "uffdhost"],
+      swiftSettings: strict),
     .testTarget(
-      name: "CommandTests", dependencies: ["uffdhost", "UffdReport", "UffdHost", "TestSupport"],
+      name: "CommandTests",
+      dependencies: ["uffdhost", "UffdReport", "UffdHost", "UffdServer", "TestSupport"],
       swiftSettings: strict),
     // Runs programs, compiles C, finds what was built.
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),

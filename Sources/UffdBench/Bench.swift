@@ -59,7 +59,7 @@ public struct Bench {
       }
       report.rows += item.variant.rows(rounds)
     }
-    machine.conclude(&report)
+    machine.conclude(contents.first, &report)
     return report
   }
 
@@ -68,6 +68,13 @@ public struct Bench {
 
   private func variants(_ benchCase: BenchCase) -> [Variant] {
     var placements = benchCase.placements
+    if benchCase.kind == .fill {
+      // One thread has a CPU of its own, two need two.
+      return benchCase.threads.map { threads in
+        Variant(
+          benchCase: benchCase, threads: threads, placement: threads == 1 ? .pinned : .unpinned)
+      }
+    }
     if let wanted = options.placement, placements.count > 1 { placements = [wanted] }
     if options.isQuick, options.placement == nil { placements = [placements[0]] }
     return benchCase.threads.flatMap { threads in
@@ -148,12 +155,8 @@ public struct Bench {
     job.bytes = bytes
     job.seed = options.seed &+ UInt64(turn)
     job.library = content.description.path
-    job.image = content.image
-    job.parameters = content.parameters
-    if benchCase.operation == .zero, let hole = content.hole {
-      job.image = hole
-      job.parameters = [HostSubject.imageParameter(hole)]
-    }
+    job.image = benchCase.operation == .zero ? content.hole ?? content.image : content.image
+    job.parameters = content.parameters(image: job.image, bytes: bytes)
     return try measurement.sample(job)
   }
 
@@ -164,7 +167,7 @@ public struct Bench {
     return try measurement.duration(
       measurement.program,
       ["uffdhost", "--provider", path, "--size", "4096", "--verify", "none"]
-        + content.parameters.map { "\($0.key)=\($0.value)" })
+        + content.parameters(image: content.image, bytes: 4096).map { "\($0.key)=\($0.value)" })
   }
 }
 

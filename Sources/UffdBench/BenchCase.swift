@@ -47,7 +47,7 @@ extension BenchCase {
       memory: .anon, threads: [1, 2, 4, 8], placements: both),
     BenchCase(
       name: "anon-copy-readers", summary: "the same with one reader for each CPU", memory: .anon,
-      threads: [2, 4, 8], hasReaderPerCPU: true, placements: both,
+      threads: [2, 4, 8], hasReaderPerCPU: true, placements: [.unpinned, .pinned],
       subjects: [.c, .host]),
     BenchCase(
       name: "anon-copy-16-regions", summary: "the same in 16 regions", memory: .anon, regions: 16),
@@ -75,7 +75,7 @@ extension BenchCase {
       memory: .anon, order: .zipf),
     BenchCase(
       name: "anon-fill", summary: "everything is filled, anonymous memory", kind: .fill,
-      memory: .anon, threads: [1, 2], placements: both),
+      memory: .anon, threads: [1, 2]),
   ]
 
   private static let shmem = [

@@ -19,9 +19,9 @@ struct HostSubject {
     }
     if job.operation == .poison {
       // Content of its own, for it is about to be cut off.
-      job.image = cbench_make_image(job.bytes, 0)
+      job.image = cbench_make_image(nil, job.bytes, 0)
       if job.image < 0 { throw BenchChild.failure() }
-      job.parameters = [Self.imageParameter(job.image)]
+      job.parameters = Self.parameters(image: job.image, bytes: job.bytes)
     }
     let provider = try Provider.load(job.library)
     host = try Host(options)
@@ -30,8 +30,10 @@ struct HostSubject {
     self.job = job
   }
 
-  /// `image=` for a descriptor that a process has inherited.
-  static func imageParameter(_ fd: Int32) -> Parameter { Parameter("image", "/proc/self/fd/\(fd)") }
+  /// The first `bytes` of a file whose descriptor a process has inherited.
+  static func parameters(image: Int32, bytes: UInt64) -> [Parameter] {
+    [Parameter("image", "/proc/self/fd/\(image)"), Parameter("size", "\(bytes)")]
+  }
 
   func run() throws(HostError) -> Sample {
     switch job.work {
@@ -102,6 +104,7 @@ struct HostSubject {
       try region.drain()
       result.elapsed = cbench_now() - start
     }
+    let statistics = host.statistics
     result.touched = granules
     result.bytes = job.bytes
     result.mean = result.elapsed / granules
@@ -110,7 +113,12 @@ struct HostSubject {
     let error = unsafe cbench_verify(&raw, areas, 0, &result)
     if error < 0 { throw BenchChild.failure() }
     region.detach()
-    return Sample(result)
+    var sample = Sample(result)
+    // Of shared memory that is published already, a drain maps nothing: then faults are the kernel's own.
+    sample.installed =
+      job.operation == .continue
+      ? statistics.installed.continued : statistics.installed.copied + statistics.publishedBytes
+    return sample
   }
 
   // MARK: The kernel replaced
