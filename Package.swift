@@ -47,6 +47,9 @@ let package = Package(
     .target(name: "UffdHost", dependencies: ["UffdPluginABI", "CLinux"], swiftSettings: strict),
     // What the command says: numbers, texts, JSON. Takes value types from the core, calls nothing.
     .target(name: "UffdReport", dependencies: ["UffdHost"], swiftSettings: strict),
+    // Working sets: their file, their plan, what is shown of them.
+    .target(
+      name: "UffdWorkingSet", dependencies: ["UffdHost", "UffdReport"], swiftSettings: strict),
     // Serves other processes: the socket, the dialects, the life of a server.
     .target(
       name: "UffdServer", dependencies: ["UffdHost", "UffdReport", "CLinux"],
@@ -106,6 +109,9 @@ let package = Package(
       exclude: ["Providers"], swiftSettings: strict),
     .testTarget(
       name: "UffdReportTests", dependencies: ["UffdReport", "UffdHost"], swiftSettings: strict),
+    .testTarget(
+      name: "UffdWorkingSetTests", dependencies: ["UffdWorkingSet", "UffdHost", "UffdReport"],
+      swiftSettings: strict),
     // Dialects against recorded hand-offs and a fuzzer; the server with a core of the tests' own,
     // and the command with clients in this process.
     .testTarget(

@@ -10,6 +10,7 @@ enum ClientChange: Sendable {
   case poisonMissing
   case detach
   case inspect(ClientInspection)
+  case prefetch(ClientPrefetch)
 }
 
 /// Regions that shall be served too.

@@ -25,6 +25,8 @@ import UffdPluginABI
   let filemapRemove: Range?
   let discard: Range?
   let cancel: Cancel?
+  /// Given `contentHandle`, as `alloc` is.
+  let willNeed: Range?
   let granule: UInt64
   let granuleShift: UInt64
   /// Granules of the object.
@@ -109,8 +111,10 @@ extension UnsafeMutablePointer<InstanceRecord> {
 
   /// Gives a hook that returns nothing to the workers.
   @inline(never)
-  func submit(_ job: Job) {
+  func submit(_ job: Job, inBackground: Bool = false) {
     unsafe inFlight.add(1)
-    unsafe pointee.executor._withUnsafeGuaranteedRef { $0.submit(job) }
+    unsafe pointee.executor._withUnsafeGuaranteedRef {
+      $0.submit(job, inBackground: inBackground)
+    }
   }
 }

@@ -146,6 +146,9 @@ extension Reader {
   mutating func shed(_ question: UnsafeMutablePointer<Question>) {
     if unsafe question.isUnwanted {
       unsafe unclaim(question)
+      if let order = unsafe question.pointee.order {
+        unsafe addFailure(to: order, question.pointee.count)
+      }
       // Who waits for the pages looks again.
       hasPublished = true
       return unsafe end(question)
@@ -185,6 +188,11 @@ extension Reader {
   /// anew, unless the worker could still account them.
   mutating func leaveBehind(_ question: UnsafeMutablePointer<Question>) {
     if unsafe question.pointee.instance!.pointee.isDirect { unsafe unclaim(question) }
+    if let order = unsafe question.pointee.order {
+      unsafe addFailure(to: order, question.pointee.count)
+      unsafe settle(order, question.pointee.count)
+      unsafe question.pointee.order = nil
+    }
     unsafe question.pointee.region = nil
     hasPublished = true
   }

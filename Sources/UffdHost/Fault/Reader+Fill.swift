@@ -124,7 +124,7 @@ extension Reader {
         return unsafe broken(question, .lentServedMemory)
       }
       if unsafe instance.pointee.isInline, unsafe folio.residence != .resident,
-        unsafe !instance.isWarm(question.pointee.pgoff)
+        unsafe !instance.isWarm(question.pointee.pgoff), unsafe !isPrepared(question)
       {
         // Reading it could wait for a disk: a worker makes the surroundings resident, then we ask again.
         unsafe putBack(question)

@@ -214,7 +214,9 @@ extension Reader {
   mutating func stopped(
     _ question: UnsafeMutablePointer<Question>, _ step: InstallStep, sourceIsForeign: Bool
   ) {
-    if unsafe question.takesAlong { return unsafe shed(question) }
+    if unsafe question.takesAlong, unsafe step != .putOff || !question.mayWait(.kernel) {
+      return unsafe shed(question)
+    }
     switch step {
     case .putOff: unsafe park(question, .kernel)
     case .mapCached: unsafe foundCached(question)

@@ -103,6 +103,7 @@ extension Reader {
   private mutating func mergeFaults(_ count: Int) -> Int {
     let sorted = sortFaults(count)
     var merged = 0
+    var moment = BatchMoment()
     for place in 0..<sorted {
       let message = message(Int(unsafe keys[place] & 4095))
       let flags = message.faultFlags
@@ -127,6 +128,12 @@ extension Reader {
         unsafe faults[merged - 1].access |= flags & UffdMessage.writeFlag
         counters.add(.alreadyPresent)
         continue
+      }
+      // What was given back needs no content when it is touched again.
+      if let touches = unsafe region.pointee.touches,
+        unsafe region.pointee.states.region(page) == .unmapped
+      {
+        unsafe touches.note(region.pgoff(of: page), at: moment.next())
       }
       unsafe (faults + merged).initialize(
         to: MergedFault(

@@ -40,7 +40,10 @@ extension Reader {
     unsafe question.pointee.backing = unsafe region.pointee.backing
     unsafe question.pointee.pgoff = unsafe region.pgoff(of: fault.page)
     unsafe question.pointee.count = length
-    guard mostAround > 1, let company = unsafe takeAlong(question) else {
+    // What is taken along raises no fault, and a recording would not see it.
+    guard mostAround > 1, unsafe region.pointee.touches == nil,
+      let company = unsafe takeAlong(question)
+    else {
       return unsafe work(question)
     }
     unsafe work(question)
@@ -97,7 +100,11 @@ extension Reader {
     unsafe question.pointee.count = length
     guard let other = unsafe questions.take() else {
       unsafe wake(question.pointee.region, pgoff, rest)
-      if let order = unsafe question.pointee.order { unsafe addFailure(to: order, rest) }
+      if let order = unsafe question.pointee.order {
+        unsafe addFailure(to: order, rest)
+        unsafe addPiece(to: order)
+        unsafe settle(order, rest)
+      }
       return nil
     }
     unsafe copyPlace(of: question, to: other)
@@ -147,7 +154,7 @@ extension Reader {
   @inline(__always)
   mutating func end(_ question: UnsafeMutablePointer<Question>) {
     if let order = unsafe question.pointee.order {
-      unsafe settle(order)
+      unsafe settle(order, question.pointee.count)
     } else if unsafe question.pointee.born != 0, unsafe !question.isUnwanted {
       unsafe noteLatency(question)
     }

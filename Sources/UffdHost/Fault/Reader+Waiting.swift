@@ -42,7 +42,9 @@ enum Shortage {
 extension Reader {
   /// Lets a question wait.
   mutating func park(_ question: UnsafeMutablePointer<Question>, _ waiting: Waiting) {
-    if waiting != .provider, unsafe question.takesAlong { return unsafe shed(question) }
+    if waiting != .provider, unsafe question.takesAlong, unsafe !question.mayWait(waiting) {
+      return unsafe shed(question)
+    }
     let now = monotonicNanoseconds()
     if unsafe question.pointee.born == 0 { unsafe question.pointee.born = now }
     let (first, longest) = waiting.backoff
@@ -74,7 +76,9 @@ extension Reader {
     if unsafe question.pointee.born == 0 { unsafe question.pointee.born = monotonicNanoseconds() }
     unsafe question.pointee.phase = .working
     unsafe questions.activate(question)
-    unsafe instance.submit(.ask(question, instance, port))
+    unsafe instance.submit(
+      .ask(question, instance, port),
+      inBackground: question.pointee.order != nil || question.isUnwanted)
   }
 
   func nanosecondsToNextTimer() -> Int64 {
@@ -220,10 +224,10 @@ extension Reader {
         // No slot is left to retry from: the threads ask again, and meet the same end then.
         unsafe wake(region, question.pointee.pgoff, question.pointee.count)
         reporter.tooManyQuestions()
-        if let order = unsafe order { unsafe settle(order) }
+        if let order = unsafe order { unsafe settle(order, question.pointee.count) }
       }
     } else if let order = unsafe order {
-      unsafe settle(order)
+      unsafe settle(order, question.pointee.count)
     }
     unsafe question.pointee.region = nil
   }

@@ -97,10 +97,12 @@ struct PollerBox: @unchecked Sendable {
   var staging: Mapping
   var zeroes: Mapping
   var fills: [FillOrder] = []
-  /// The clients of this reader, those that have ended since the last look, and those being drained.
+  /// The clients of this reader, those that have ended since the last look, those being drained, and those whose pages
+  /// are being prefetched.
   var clients: [Client] = []
   var ended: [Client] = []
   var drains: [ClientDrain] = []
+  var prefetches: [ClientPrefetch] = []
   /// When the clients are looked after next, in nanoseconds of CLOCK_MONOTONIC.
   var nextCare: UInt64 = 0
   var spare = SpareDescriptor()

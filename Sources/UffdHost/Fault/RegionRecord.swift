@@ -22,6 +22,8 @@ import Synchronization
   let backing: UnsafeMutablePointer<BackingRecord>?
   /// Never reused: tells a parked fault that its region is another one now.
   let id: UInt64
+  /// Where first touches are noted; nil: it is not recorded.
+  var touches: TouchTable?
   /// Keeps the states of a client's region; parts of a region that was cut share it.
   var stateMemory: Unmanaged<Mapping>?
   /// Where its faults went on. Behind a pointer, so that a record stays small enough to be kept in registers.

@@ -163,6 +163,7 @@ import UffdPluginABI
       put: content != nil ? DeclaredFile.put : raw.put_folio,
       lookup: raw.get_folio_noalloc, filemapAdd: raw.filemap_add,
       filemapRemove: raw.filemap_remove, discard: raw.discard, cancel: raw.cancel,
+      willNeed: content != nil ? DeclaredFile.willNeed : raw.will_need,
       granule: traits.granule,
       granuleShift: UInt64(traits.granule.trailingZeroBitCount), count: count, isInline: isInline,
       isDirect: traits.threadModel == .parallel,
