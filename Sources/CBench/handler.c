@@ -146,6 +146,7 @@ static inline int wait_for_messages(struct cbench_server *server, int epoll) {
 
 static void *read_messages(void *argument) {
   struct cbench_server *server = argument;
+  clinux_set_thread_name("bench-reader");
   int epoll = server->wait == CBENCH_EPOLL ? open_epoll(server) : -1;
   if (server->readers == 1)
     while (wait_for_messages(server, epoll)) serve(server, 0);
@@ -158,6 +159,7 @@ static void *read_messages(void *argument) {
 /* What most handlers do: a message, a page read into a buffer, a page copied from there. */
 static void *read_as_peer(void *argument) {
   struct cbench_server *server = argument;
+  clinux_set_thread_name("bench-reader");
   char *buffer = mmap(NULL, server->page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   struct pollfd slots[2] = {{.fd = server->uffd, .events = POLLIN}, {.fd = server->bell, .events = POLLIN}};
   if (buffer == MAP_FAILED) abort();

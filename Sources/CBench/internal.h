@@ -10,6 +10,9 @@
 #include <pthread.h>
 #include <stddef.h>
 
+/* What a writing touch leaves in the first byte of a page. */
+#define CBENCH_MARK 0x5a
+
 /* Remembers the call for cbench_failure; returns -errno. */
 int32_t cbench_failed(const char *call);
 

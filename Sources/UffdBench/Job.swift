@@ -6,9 +6,11 @@ import UffdHost
 /// What a child measures.
 struct Job: Equatable, Sendable {
   enum Work: String, Sendable {
-    case demand, fill, language
+    case demand, fill, path, language
     /// Says what the provider's instance is, and copies its content to the image.
     case describe
+    /// Serves one fault and ends.
+    case start
   }
 
   var work = Work.demand
@@ -106,6 +108,7 @@ struct Job: Equatable, Sendable {
     job.page = page
     job.bytes = bytes
     job.seed = seed
+    job.is_spied = work == .path ? 1 : 0
     job.image = image
     return job
   }

@@ -26,6 +26,8 @@ import Synchronization
   let uffd: Descriptor
   let record: SessionPointer
   let onEnd: OnEnd
+  /// Notes what it touches first; its children's touches too.
+  package let recording: Recording?
   private let port: ReaderPort
   private let countersMemory: Mapping
   private let phase = Mutex(ClientProgress.Phase.serving)
@@ -44,11 +46,12 @@ import Synchronization
   /// Throws `.usage` for regions that cannot be served, with the reason; nothing is served then.
   package convenience init(
     _ instance: Instance, _ identity: ClientIdentity, uffd: Descriptor, regions: [ClientRegion],
-    backings: [Descriptor] = [], onEnd: @escaping OnEnd
+    backings: [Descriptor] = [], recording: Recording? = nil, onEnd: @escaping OnEnd
   ) throws(HostError) {
     let plan = try ClientPlan(instance, regions, backings)
     try self.init(
-      instance, identity, uffd, instance.host.session.readers.leastLoaded(), parent: nil, onEnd)
+      instance, identity, uffd, instance.host.session.readers.leastLoaded(), parent: nil,
+      recording, onEnd)
     let regions = unsafe try plan.makeRecords(session: record)
     for region in regions { unsafe record.pointee.table.insert(region.region) }
     self.backings = plan.backings
@@ -58,8 +61,9 @@ import Synchronization
 
   init(
     _ instance: Instance, _ identity: ClientIdentity, _ uffd: Descriptor, _ port: ReaderPort,
-    parent: UInt64?, _ onEnd: @escaping OnEnd
+    parent: UInt64?, _ recording: Recording?, _ onEnd: @escaping OnEnd
   ) throws(HostError) {
+    try recording?.check(instance)
     do {
       countersMemory = try Mapping.scratch(Counters.bytes + LatencyRecord.bytes)
     } catch {
@@ -76,13 +80,14 @@ import Synchronization
     self.port = port
     self.parent = parent
     self.onEnd = onEnd
+    self.recording = recording
     unsafe record = .allocate(capacity: 1)
     let base = unsafe countersMemory.base
     unsafe record.initialize(
       to: SessionRecord(
         calls: UffdCalls(fd: uffd.fd, table: instance.host.options.tuning.calls ?? .kernel),
         exclusion: .none, counters: Counters(base),
-        latency: LatencyRecord(base + Int(Counters.bytes)),
+        latency: LatencyRecord(base + Int(Counters.bytes)), touches: recording?.table,
         client: Unmanaged.passUnretained(self)))
   }
 
@@ -113,6 +118,14 @@ import Synchronization
       return completion(HostError(.usage, "a range of \(length) bytes at \(start) is no memory"))
     }
     port.perform(.change(self, .remove(start..<end, completion)))
+  }
+
+  /// Fills granules of the object, in whichever of its regions they are, before it touches them: in the background,
+  /// and as a hint. Regions that it adds later are looked at if it is still going on.
+  package func prefetch(_ granules: [Range<UInt64>]) -> Prefetch {
+    let prefetch = ClientPrefetch(self, normalized(granules, in: 0..<instance.granuleCount))
+    port.perform(.change(self, .prefetch(prefetch)))
+    return prefetch.prefetch
   }
 
   /// Fills everything, then stops watching; ends with `.drained`. Asked twice is asked once.

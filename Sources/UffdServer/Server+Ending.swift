@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a server ends: no new clients, every page of the old ones filled, and only then let go. Never is a uffd closed
-// with missing pages under a living client: what cannot be filled in time is poisoned.
+// How a server ends: no new clients, every page of the old ones filled, and only then let go. Never
+// is a uffd closed with missing pages under a living client: what cannot be filled in time is
+// poisoned.
 import Glibc
 import UffdHost
 import UffdReport
@@ -68,10 +69,21 @@ extension Server {
     )
     manager.tellStopping("draining \(count) clients")
     acceptLast()
+    hurryHandshakes(now)
     endAll()
   }
 
-  /// Lets clients go, in the way of the phase. Asked twice is asked once, and children of forks may have come.
+  /// Whoever has connected is still served, if he hands over what he has in a moment.
+  private func hurryHandshakes(_ now: UInt64) {
+    for connection in connections.values {
+      if let deadline = connection.deadline {
+        connection.deadline = min(deadline, now + 1_000_000_000)
+      }
+    }
+  }
+
+  /// Lets clients go, in the way of the phase. Asked twice is asked once, and children of forks may
+  /// have come.
   func endAll() {
     for client in remaining {
       if phase == .poisoning {
@@ -92,7 +104,8 @@ extension Server {
     endAll()
   }
 
-  /// Clients that are waited for: not those that asked to be left alone, for they may have gone to another server.
+  /// Clients that are waited for: not those that asked to be left alone, for they may have gone to
+  /// another server.
   private var remaining: [any ServedClient] {
     service.clients.filter { sessions[$0.id]?.isDetached != true }
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The asking side of `uffdhost status`: connects, asks in the native dialect, and reads the answer. The control thread.
+// The asking side of `uffdhost status`: connects, asks in the native dialect, and reads the answer.
+// The control thread.
 import CLinux
 import Glibc
 package import UffdHost

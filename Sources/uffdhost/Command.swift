@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a command line asks for, as values. Options.swift makes them from argv, Main carries them out.
+// What a command line asks for, as values. Options.swift makes them from argv, Main carries them
+// out.
 
 import UffdBench
 import UffdHost
@@ -51,7 +52,8 @@ struct BenchCommandOptions: Sendable, Equatable {
 enum TouchMode: String, Sendable, CaseIterable {
   /// Nothing is filled before the touch: every first touch is a missing fault.
   case missing
-  /// Every granule is published into the backing before the touch: every first touch is a minor fault.
+  /// Every granule is published into the backing before the touch: every first touch is a minor
+  /// fault.
   case minor
   /// Every second granule is published before.
   case both

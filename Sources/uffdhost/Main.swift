@@ -20,8 +20,9 @@ enum Main {
     exit(ConformanceChild.run(words) ?? BenchChild.run(words) ?? run(words))
   }
 
-  /// Where a standard descriptor is closed, the next file that is opened would get its number: messages
-  /// would be written into a userfaultfd or a backing. A folder takes the number; it cannot be written to.
+  /// Where a standard descriptor is closed, the next file that is opened would get its number:
+  /// messages would be written into a userfaultfd or a backing. A folder takes the number; it
+  /// cannot be written to.
   private static func occupyStandardDescriptors() {
     for fd in Int32(0)...2 where fcntl(fd, F_GETFD) < 0 { _ = unsafe open("/", O_RDONLY) }
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The values of options: text that becomes a number, a size, a time or one of some words, or a sentence that
-// names the option, what was given and what is wanted. Pure; used by Options only.
+// The values of options: text that becomes a number, a size, a time or one of some words, or a
+// sentence that names the option, what was given and what is wanted. Pure; used by Options only.
 
 import UffdHost
 import UffdReport

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The second half of reading argv: options and words become a Command, or one sentence that says what is
-// wrong. Pure: no exit, no output, no look at the file system. Called once, by Main.
+// The second half of reading argv: options and words become a Command, or one sentence that says
+// what is wrong. Pure: no exit, no output, no look at the file system. Called once, by Main.
 
 import UffdHost
 import UffdReport

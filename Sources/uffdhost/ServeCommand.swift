@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `uffdhost serve --provider LIB [key=value ...] --listen SOCKET`: puts a host, an instance and a server together.
+// `uffdhost serve --provider LIB [key=value ...] --listen SOCKET`: puts a host, an instance and a
+// server together.
 import Glibc
 import UffdHost
 import UffdReport

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The first half of reading argv: which options there are, and argv split into options and words. Knows how
-// an option is written, not what it means; Options.swift gives the meaning. Pure.
+// The first half of reading argv: which options there are, and argv split into options and words.
+// Knows how an option is written, not what it means; Options.swift gives the meaning. Pure.
 
 import UffdHost
 import UffdReport

@@ -20,7 +20,7 @@ import UffdPluginABI
 
   init(
     _ instance: Instance, _ scenario: handed_scenario, _ memory: handed_memory = HANDED_ANON,
-    pages: UInt64 = 64, features: UInt64 = Handed.allEvents
+    pages: UInt64 = 64, features: UInt64 = Handed.allEvents, recording: Recording? = nil
   ) throws {
     var process = handed()
     guard unsafe handed_start(&process, memory, scenario, pages, features, 1) == 0 else {
@@ -38,6 +38,7 @@ import UffdPluginABI
         pid: process.pid, uid: 0, gid: 0, pidfd: Descriptor(owning: process.pidfd), dialect: "test"),
       uffd: Descriptor(owning: process.uffd), regions: [region],
       backings: process.memfd >= 0 ? [Descriptor(owning: process.memfd)] : [],
+      recording: recording,
       onEnd: { client, end in ends.list.withLock { $0.append((client.id, end)) } })
     self.ends = ends
   }

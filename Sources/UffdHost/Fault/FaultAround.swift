@@ -46,7 +46,7 @@ struct AroundChoice: Equatable {
 }
 
 /// Runs of pages that are being touched one after the other, up to `count` in a region at a time: where each was left,
-/// and how much was taken last. A view of words in the region's record.
+/// and how much was taken last.
 ///
 /// Several readers may write to it at once. What is lost then is a guess: whatever comes out is held against
 /// the page states before anything is asked, and again before anything is installed.
@@ -54,11 +54,14 @@ struct AroundChoice: Equatable {
   private let words: UnsafeMutablePointer<UInt64>
   static let count = 4
   /// Three words for each: the pages taken last, from and up to, and `used << 16 | window`.
-  static let wordCount = 12
+  private static let wordCount = 12
 
-  /// `words` holds `wordCount` words, zero at first.
-  @inline(__always)
-  init(_ words: UnsafeMutablePointer<UInt64>) { unsafe self.words = words }
+  /// No run was seen yet. Whoever makes it frees it.
+  init() {
+    unsafe words = .allocate(capacity: Self.wordCount)
+    unsafe words.initialize(repeating: 0, count: Self.wordCount)
+  }
+  func free() { unsafe words.deallocate() }
 
   @inline(__always)
   private func word(_ stream: Int, _ index: Int) -> AtomicWord {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One question to a provider, from the fault that raised it until its pages are installed or given up:
 // the slot that holds it while it waits, and the ticket that names it to the provider.
+import Synchronization
 import UffdPluginABI
 
 /// A fault (or a piece of a fill) that is being asked about or waits. Plain data at a fixed address.
@@ -73,21 +74,47 @@ import UffdPluginABI
   var addedCount: UInt64 = 0
   /// What filemap_add said, when a worker asked it.
   var accountStatus = uffd_status.ok
+}
 
+// Of the pointer, not of the question: a property of the question would copy all of it first.
+extension UnsafeMutablePointer<Question> {
   /// Some of its pages are taken along.
   @inline(__always)
-  var takesAlong: Bool { pgoff < wanted.lowerBound || pgoff + count > wanted.upperBound }
+  var takesAlong: Bool {
+    unsafe pointee.pgoff < pointee.wanted.lowerBound
+      || pointee.pgoff + pointee.count > pointee.wanted.upperBound
+  }
   /// All of them are.
   @inline(__always)
-  var isUnwanted: Bool { pgoff >= wanted.upperBound || pgoff + count <= wanted.lowerBound }
+  var isUnwanted: Bool {
+    unsafe pointee.pgoff >= pointee.wanted.upperBound
+      || pointee.pgoff + pointee.count <= pointee.wanted.lowerBound
+  }
+  /// Pages that nobody misses are not waited for, but a prefetch has the time until the address space stands still.
   @inline(__always)
-  func isWanted(_ index: UInt64) -> Bool { wanted.contains(pgoff + index) }
-  /// How many of the pages before `end` are.
+  func mayWait(_ waiting: Waiting) -> Bool { unsafe pointee.order != nil && waiting == .kernel }
+  @inline(__always)
+  func isWanted(_ index: UInt64) -> Bool { unsafe pointee.wanted.contains(pointee.pgoff + index) }
+  /// How many of the pages before `end` are taken along.
   @inline(__always)
   func unwanted(before end: UInt64) -> UInt64 {
-    let low = max(pgoff, wanted.lowerBound)
-    let high = min(end, wanted.upperBound)
-    return end - pgoff - (low < high ? high - low : 0)
+    // A prefetch is counted by whoever asked for it.
+    if unsafe pointee.order != nil { return 0 }
+    let low = unsafe max(pointee.pgoff, pointee.wanted.lowerBound)
+    let high = unsafe min(end, pointee.wanted.upperBound)
+    return unsafe end - pointee.pgoff - (low < high ? high - low : 0)
+  }
+}
+
+/// Tickets that no reader has: a kick for one is ignored. For questions that are asked beside the fault path.
+enum LooseTicket {
+  private static let last = Mutex<UInt64>(0)
+
+  static func next() -> UInt64 {
+    last.withLock { last in
+      last += 1
+      return last << 32 | 0xffff_ffff
+    }
   }
 }
 

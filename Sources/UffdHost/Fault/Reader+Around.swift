@@ -28,7 +28,7 @@ extension Reader {
     if action == .fill, unsafe region.pointee.shape.arrivesFilled { return nil }
     let first = unsafe question.pointee.pgoff - region.pointee.firstPgoff
     let fault = unsafe first..<(first + question.pointee.count)
-    let streams = unsafe AccessStreams(region.streams)
+    let streams = unsafe region.pointee.streams
     let choice = unsafe streams.choose(fault, limits, region.pointee.states)
     var (low, high) = (fault.lowerBound, fault.upperBound)
     while low > choice.pages.lowerBound, unsafe isAlike(question, region, low - 1, action) {
@@ -54,7 +54,7 @@ extension Reader {
 
   /// Whether a page beside a fault is missing, too, and needs the same to be done.
   @inline(__always)
-  private func isAlike(
+  private mutating func isAlike(
     _ question: UnsafeMutablePointer<Question>, _ region: UnsafeMutablePointer<RegionRecord>,
     _ page: UInt64, _ action: FaultAction
   ) -> Bool {
@@ -95,34 +95,34 @@ extension Reader {
 
   /// Whether an instance has nothing better to do. A worker that is busy with pages that nobody waits for keeps the next
   /// fault waiting.
-  private func mayFetch(_ instance: UnsafeMutablePointer<InstanceRecord>) -> Bool {
+  private mutating func mayFetch(_ instance: UnsafeMutablePointer<InstanceRecord>) -> Bool {
     guard questions.activeCount <= Self.mostOpen,
       unsafe instance.inFlight.relaxed <= (instance.pointee.workers + 1) / 2
     else { return false }
     var open = 0
     for index in 0..<questions.activeCount {
       let other = unsafe questions.slots + Int(questions.active[index])
-      if unsafe other.pointee.isUnwanted, unsafe other.pointee.instance == instance { open += 1 }
+      if unsafe other.isUnwanted, unsafe other.pointee.instance == instance { open += 1 }
     }
     return open < Self.mostFetches
   }
 
   /// Whether the pages of a fault are being fetched already. Backing pages are claimed; others are looked for.
   @inline(__always)
-  func isFetched(_ question: UnsafeMutablePointer<Question>) -> Bool {
+  mutating func isFetched(_ question: UnsafeMutablePointer<Question>) -> Bool {
     if unsafe questions.activeCount == 0 || question.pointee.claimed { return false }
     let instance = unsafe question.pointee.instance!
     return unsafe (instance.pointee.lends || !instance.isPrompt) && isUnderWay(question)
   }
 
   @inline(never)
-  private func isUnderWay(_ question: UnsafeMutablePointer<Question>) -> Bool {
+  private mutating func isUnderWay(_ question: UnsafeMutablePointer<Question>) -> Bool {
     guard unsafe question.pointee.region != nil, questions.activeCount <= Self.mostOpen,
-      unsafe !question.pointee.isUnwanted
+      unsafe !question.isUnwanted
     else { return false }
     for index in 0..<questions.activeCount {
       let other = unsafe questions.slots + Int(questions.active[index])
-      if unsafe other.pointee.isUnwanted, unsafe other.pointee.region == question.pointee.region,
+      if unsafe other.isUnwanted, unsafe other.pointee.region == question.pointee.region,
         unsafe other.pointee.pgoff <= question.pointee.pgoff,
         unsafe question.pointee.pgoff + question.pointee.count
           <= other.pointee.pgoff + other.pointee.count
@@ -134,7 +134,7 @@ extension Reader {
   }
 
   /// Takes what nobody waits for out of a question.
-  private func narrow(_ question: UnsafeMutablePointer<Question>) -> Company {
+  private mutating func narrow(_ question: UnsafeMutablePointer<Question>) -> Company {
     unsafe unclaim(question)
     let low = unsafe max(question.pointee.pgoff, question.pointee.wanted.lowerBound)
     let end = unsafe question.pointee.pgoff + question.pointee.count
@@ -149,8 +149,11 @@ extension Reader {
   /// Something stands in the way of a question that takes pages along: on without them. It holds no answer.
   @inline(never)
   mutating func shed(_ question: UnsafeMutablePointer<Question>) {
-    if unsafe question.pointee.isUnwanted {
+    if unsafe question.isUnwanted {
       unsafe unclaim(question)
+      if let order = unsafe question.pointee.order {
+        unsafe addFailure(to: order, question.pointee.count)
+      }
       // Who waits for the pages looks again.
       hasPublished = true
       return unsafe end(question)
@@ -162,7 +165,7 @@ extension Reader {
   /// Gives a question to the workers: what is waited for first.
   @inline(never)
   mutating func handFirst(_ question: UnsafeMutablePointer<Question>) {
-    guard unsafe question.pointee.takesAlong, unsafe !question.pointee.isUnwanted else {
+    guard unsafe question.takesAlong, unsafe !question.isUnwanted else {
       return unsafe hand(question)
     }
     let (region, kind) = unsafe (question.pointee.region!, question.pointee.kind)
@@ -175,7 +178,7 @@ extension Reader {
   @inline(never)
   mutating func askLater(_ question: UnsafeMutablePointer<Question>) {
     unsafe question.pointee.instance!.answersLater()
-    guard unsafe question.pointee.takesAlong, unsafe !question.pointee.isUnwanted else {
+    guard unsafe question.takesAlong, unsafe !question.isUnwanted else {
       return unsafe park(question, .provider)
     }
     let (region, kind) = unsafe (question.pointee.region!, question.pointee.kind)
@@ -190,6 +193,11 @@ extension Reader {
   /// anew, unless the worker could still account them.
   mutating func leaveBehind(_ question: UnsafeMutablePointer<Question>) {
     if unsafe question.pointee.instance!.pointee.isDirect { unsafe unclaim(question) }
+    if let order = unsafe question.pointee.order {
+      unsafe addFailure(to: order, question.pointee.count)
+      unsafe settle(order, question.pointee.count)
+      unsafe question.pointee.order = nil
+    }
     unsafe question.pointee.region = nil
     hasPublished = true
   }

@@ -41,12 +41,14 @@ extension Reader {
   mutating func lookAfterClients() {
     let now = monotonicNanoseconds()
     for drain in drains where now >= drain.due { advance(drain, now) }
+    for prefetch in prefetches where now >= prefetch.due { advance(prefetch, now) }
     if now >= nextCare {
       nextCare = now + Self.careInterval
       // Backwards: a client that ends leaves the list.
       for index in clients.indices.reversed() { care(for: clients[index], now) }
     }
     for drain in drains { nextCare = min(nextCare, max(now, drain.due)) }
+    for prefetch in prefetches { nextCare = min(nextCare, max(now, prefetch.due)) }
     ended.removeAll()
   }
 
@@ -109,6 +111,7 @@ extension Reader {
       drain.completion?(HostError(.service, "client \(client.id) ended before it was filled"))
     }
     drains.removeAll { $0.client === client }
+    endPrefetches(of: client)
     clients.removeAll { $0 === client }
     port.clientCount.add(~0)
     client.backings = []
@@ -126,6 +129,7 @@ extension Reader {
       switch change {
       case .remove(_, let completion): completion(nil)
       case .add(let addition): addition.error = HostError(.service, "the client has ended")
+      case .prefetch(let prefetch): prefetch.prefetch.endPart()
       case .drain, .poisonMissing, .detach, .inspect: break
       }
       return
@@ -137,6 +141,7 @@ extension Reader {
     case .drain: startDrain(client, poisons: false)
     case .poisonMissing: startDrain(client, poisons: true)
     case .detach: detach(client)
+    case .prefetch(let prefetch): start(prefetch)
     case .inspect(let inspection):
       for index in unsafe 0..<session.pointee.table.count {
         unsafe inspection.list(session.pointee.table.regions[index])
@@ -185,6 +190,7 @@ extension Reader {
       unsafe free(region)
     }
     drains.removeAll { $0.client === client }
+    endPrefetches(of: client)
   }
 
   // MARK: fork
@@ -199,7 +205,8 @@ extension Reader {
     let parentSession = unsafe session
     do throws(HostError) {
       let child = try Client(
-        parent.instance, parent.identity, uffd, port, parent: parent.id, parent.onEnd)
+        parent.instance, parent.identity, uffd, port, parent: parent.id, parent.recording,
+        parent.onEnd)
       for index in unsafe 0..<parentSession.pointee.table.count {
         let region = unsafe parentSession.pointee.table.regions[index]
         unsafe try child.record.pointee.table.insert(copy(of: region, for: child))

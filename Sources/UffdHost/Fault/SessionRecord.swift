@@ -10,6 +10,8 @@
   /// Of a client's session; the readers count what happens in this process themselves.
   let counters: Counters
   let latency: LatencyRecord
+  /// Where the first touches of a client's regions are noted; nil: it is not recorded.
+  let touches: TouchTable?
   /// The client; nil for this process. Rare paths only; it keeps itself alive until its reader lets go.
   let client: Unmanaged<Client>?
   /// Only content of its own process may be looked for in its page map.

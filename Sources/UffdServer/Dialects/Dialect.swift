@@ -66,8 +66,8 @@ package protocol Dialect: Sendable {
   static var mostBytes: Int { get }
   /// Whether the end of the stream before the client's end means something: in most dialects it does not.
   init()
-  /// Takes one request from the front of the inbox; nil: more has to arrive (or, if the inbox is closed, nothing will).
-  /// Descriptors that the request does not want are taken and dropped, which closes them.
+  /// Takes one request from the front of the inbox; nil: more has to arrive (or, if the inbox is closed,
+  /// nothing will). Descriptors that the request does not want are taken and dropped, which closes them.
   mutating func next(_ inbox: inout Inbox) throws(Refusal) -> ClientRequest?
   /// What is written before any request is answered, once the dialect is recognised; most write nothing.
   mutating func greeting() -> [UInt8]

@@ -92,11 +92,11 @@ struct RegionTableTests {
   func arithmetic(_ granule: UInt64) {
     let region = unsafe record(1, 1 << 40, granule * 10, granule: granule, firstPgoff: 5)
     for page in 0..<10 as Range<UInt64> {
-      let address = unsafe region.pointee.address(of: page)
+      let address = unsafe region.address(of: page)
       #expect(address == 1 << 40 + page * granule)
-      #expect(unsafe region.pointee.page(of: address) == page)
-      #expect(unsafe region.pointee.page(of: address + granule - 1) == page)
-      #expect(unsafe region.pointee.pgoff(of: page) == page + 5)
+      #expect(unsafe region.page(of: address) == page)
+      #expect(unsafe region.page(of: address + granule - 1) == page)
+      #expect(unsafe region.pgoff(of: page) == page + 5)
     }
     unsafe region.deallocate()
   }
