@@ -90,6 +90,8 @@ struct LifecycleTests {
       let second = try NativeClient(path, pages: Self.pages)
       #expect(second.byte(3) == 4)
       child.send(SIGTERM)
+      #expect(try second.connection.isClosed())
+      self.expectWhole(second)
     }
     #expect(outcome.code == 0, "\(outcome.story)")
     #expect(outcome.errors.contains("2 clients were served"), "\(outcome.story)")
