@@ -86,6 +86,7 @@ struct RunOptions: Sendable, Equatable {
   var size: UInt64?
   var verify = Oracle.implied
   var onError = FailurePolicy.poison
+  var faultAround = FaultAround.adaptive
   var deadlineNanoseconds: UInt64 = 10_000_000_000
   var seed: UInt64 = 1
   var json = false

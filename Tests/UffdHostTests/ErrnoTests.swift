@@ -23,6 +23,8 @@ struct ErrnoTests {
       .with {
         $0.readers = readers
         $0.faultDeadlineNanoseconds = deadline
+        // Each answer is for one page.
+        $0.faultAround = .off
         $0.tuning.calls = unsafe UffdCallTable(UnsafeRawPointer(fault_injection_table()!))
       })
   }

@@ -66,20 +66,25 @@ extension Reader {
   mutating func fetch(
     _ company: Company, beside region: UnsafeMutablePointer<RegionRecord>, _ kind: FaultKind
   ) {
-    for pages in [company.behind, company.before] where !pages.isEmpty {
-      guard unsafe mayFetch(region.pointee.instance), let question = unsafe questions.take() else {
-        return
-      }
-      unsafe question.pointee.kind = kind
-      unsafe question.pointee.access = uffd_access.prefetch.rawValue
-      unsafe question.pointee.region = unsafe region
-      unsafe question.pointee.instance = unsafe region.pointee.instance
-      unsafe question.pointee.backing = unsafe region.pointee.backing
-      unsafe question.pointee.pgoff = pages.lowerBound
-      unsafe question.pointee.count = UInt64(pages.count)
-      unsafe question.pointee.wanted = 0..<0
-      unsafe work(question)
+    if !company.behind.isEmpty { unsafe fetch(company.behind, beside: region, kind) }
+    if !company.before.isEmpty { unsafe fetch(company.before, beside: region, kind) }
+  }
+
+  private mutating func fetch(
+    _ pages: Range<UInt64>, beside region: UnsafeMutablePointer<RegionRecord>, _ kind: FaultKind
+  ) {
+    guard unsafe mayFetch(region.pointee.instance), let question = unsafe questions.take() else {
+      return
     }
+    unsafe question.pointee.kind = kind
+    unsafe question.pointee.access = uffd_access.prefetch.rawValue
+    unsafe question.pointee.region = unsafe region
+    unsafe question.pointee.instance = unsafe region.pointee.instance
+    unsafe question.pointee.backing = unsafe region.pointee.backing
+    unsafe question.pointee.pgoff = pages.lowerBound
+    unsafe question.pointee.count = pages.upperBound - pages.lowerBound
+    unsafe question.pointee.wanted = 0..<0
+    unsafe work(question)
   }
 
   /// With more questions open than this nothing is taken along.

@@ -96,10 +96,15 @@ extension Reader {
     return next > now ? Int64(min(next - now, 3_600_000_000_000)) : 0
   }
 
+  /// How long pages that nobody waits for may take. Long before the deadline of a fault that came meanwhile: it has
+  /// waited for them, and asks for itself then.
+  private static let patienceWithFetches: UInt64 = 1_000_000_000
+
   /// When a question is given up, whatever it waits for.
   private func limit(_ question: UnsafeMutablePointer<Question>) -> UInt64 {
-    // Long before those that wait for it: they ask for themselves then.
-    if unsafe question.isUnwanted { return unsafe question.pointee.born + deadline / 4 }
+    if unsafe question.isUnwanted {
+      return unsafe question.pointee.born + min(deadline / 4, Self.patienceWithFetches)
+    }
     if unsafe policy == .hold || question.pointee.isGivenUp { return UInt64.max }
     let (limit, overflow) = unsafe question.pointee.born.addingReportingOverflow(deadline)
     return overflow ? UInt64.max : limit
