@@ -122,7 +122,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "CommandTests",
-      dependencies: ["uffdhost", "UffdReport", "UffdHost", "UffdServer", "UffdBench", "TestSupport"],
+      dependencies: [
+        "uffdhost", "UffdReport", "UffdHost", "UffdServer", "UffdBench", "TestSupport",
+      ],
       swiftSettings: strict),
     // Runs programs, compiles C, finds what was built.
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),

@@ -1,12 +1,12 @@
-// SPDX-License-Identifier: Apache-2.0
-// Between working sets and the core: what was recorded becomes a set, and a set becomes what is prefetched, if it
-// belongs to the content at hand.
+// SPDX-License-Identifier: Apache-2.0 Between working sets and the core: what was recorded becomes a set,
+// and a set becomes what is prefetched, if it belongs to the content at hand.
 import Glibc
 public import UffdHost
 import UffdReport
 
 extension WorkingSet {
-  /// What was recorded so far. The identity is best found out before the recording: it may take a provider some time.
+  /// What was recorded so far. The identity is best found out before the recording: it may take a provider
+  /// some time.
   public init(_ recording: Recording, identity: ContentIdentity) {
     let instance = recording.instance
     let touches = recording.touches
@@ -19,8 +19,8 @@ extension WorkingSet {
       entries: touches.map { Entry(pgoff: $0.granule, microseconds: $0.nanoseconds / 1000) })
   }
 
-  /// Throws `.usage` unless the set belongs to the content of this instance, opened with `parameters`. `name` is the
-  /// file's.
+  /// Throws `.usage` unless the set belongs to the content of this instance, opened with `parameters`.
+  /// `name` is the file's.
   public func check(
     _ instance: Instance, parameters: [Parameter], name: String
   ) throws(HostError) {
@@ -57,8 +57,8 @@ extension WorkingSet {
 }
 
 extension ContentIdentity {
-  /// The name that the provider gives the content of an instance, or else a description of it, for which some
-  /// granules are read.
+  /// The name that the provider gives the content of an instance, or else a description of it, for which
+  /// some granules are read.
   public init(of instance: Instance, _ parameters: [Parameter]) {
     if let (high, low) = instance.contentIdentifier {
       self = .named(high: high, low: low)
@@ -88,8 +88,8 @@ extension ContentIdentity {
         &+ UInt64(status.st_mtim.tv_nsec))
   }
 
-  /// The beginnings of some granules. None where content may change from one reading to the next; and none behind one
-  /// that cannot be read, for each may take as long as a fault.
+  /// The beginnings of some granules. None where content may change from one reading to the next; and none
+  /// behind one that cannot be read, for each may take as long as a fault.
   private static func samples(_ instance: Instance) -> [[UInt8]] {
     if instance.provider.behaviours.contains("volatile") { return [] }
     let buffer = UnsafeMutableRawBufferPointer.allocate(

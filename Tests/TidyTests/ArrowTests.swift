@@ -22,6 +22,7 @@ struct ArrowTests {
       ["CBench", "Glibc", "Synchronization", "UffdHost", "UffdReport"]
     ),
     ("Sources/EmptyProgram/", ["Glibc"]),
+    ("Sources/UffdWorkingSet/", ["Glibc", "UffdHost", "UffdReport"]),
     ("Sources/UffdClient/", ["CUffdClient", "Glibc", "Synchronization"]),
     ("Sources/UffdDoctor/", ["CLinux", "Glibc", "KernelProbes"]),
     (

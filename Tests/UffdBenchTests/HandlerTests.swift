@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// The handler in C serves what it should, and a wrong byte does not pass. Whatever faults runs in a child process.
+// SPDX-License-Identifier: Apache-2.0 The handler in C serves what it should, and a wrong byte does not
+// pass. Whatever faults runs in a child process.
 import CBench
 import Glibc
 import TestSupport
@@ -21,8 +21,8 @@ private func job(_ subject: Subject, _ operation: Operation = .copy) -> Job {
   return job
 }
 
-/// What the child of the built command says of a job whose content is in `image`. Its report, descriptor 3, goes
-/// to standard output, and the image comes in as 9.
+/// What the child of the built command says of a job whose content is in `image`. Its report, descriptor 3,
+/// goes to standard output, and the image comes in as 9.
 private func run(_ job: Job, image: String, _ readers: Int = 1) async throws -> Sample {
   var job = job
   job.image = 9

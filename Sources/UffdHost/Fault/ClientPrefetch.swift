@@ -1,6 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// A prefetch for a client: region by region, in the order of their addresses, whatever the client does to them
-// meanwhile.
+// SPDX-License-Identifier: Apache-2.0 A prefetch for a client: region by region, in the order of their
+// addresses, whatever the client does to them meanwhile.
 
 /// What its reader knows of it.
 @safe final class ClientPrefetch: @unchecked Sendable {
@@ -40,7 +39,8 @@ extension Reader {
         return
       }
       prefetch.order = nil
-      // Where the client cut or moved the region, its parts are looked at anew: what is there is passed over.
+      // Where the client cut or moved the region, its parts are looked at anew: what is there is passed
+      // over.
       if !order.isDropped { prefetch.next = prefetch.orderEnd }
     }
     for index in unsafe 0..<session.pointee.table.count {

@@ -41,8 +41,8 @@ final class Executor: @unchecked Sendable {
     queue.put(job, inBackground: inBackground)
   }
 
-  /// Runs `body` on the executor and waits for its result. Nil: the executor is closed, or it did not come to
-  /// it, or to an end, within `nanoseconds`; it may still do so later.
+  /// Runs `body` on the executor and waits for its result. Nil: the executor is closed, or it did not come
+  /// to it, or to an end, within `nanoseconds`; it may still do so later.
   func run<Result: Sendable>(
     nanoseconds: UInt64? = nil, _ body: @escaping @Sendable () -> Result
   ) -> Result? {
@@ -176,8 +176,8 @@ private func warm(
 }
 
 extension UnsafeMutablePointer<InstanceRecord> {
-  /// Asks for content only to learn which memory would be lent, and waits until that is in memory. How many granules the
-  /// answer covers; 0: there was none to be used.
+  /// Asks for content only to learn which memory would be lent, and waits until that is in memory. How many
+  /// granules the answer covers; 0: there was none to be used.
   func askToLend(
     _ pgoff: UInt64, _ count: UInt64, _ ticket: UInt64, _ staging: UnsafeMutableRawPointer,
     _ room: UInt64

@@ -43,7 +43,8 @@ import UffdPluginABI
   /// The object's granules in question.
   var pgoff: UInt64 = 0
   var count: UInt64 = 0
-  /// Somebody sleeps on these granules; what the question has outside of them is taken along, and nobody misses it.
+  /// Somebody sleeps on these granules; what the question has outside of them is taken along, and nobody
+  /// misses it.
   var wanted: Range<UInt64> = 0..<UInt64.max
   /// These backing pages are claimed (`filling`) for this question.
   var claimed = false
@@ -90,7 +91,8 @@ extension UnsafeMutablePointer<Question> {
     unsafe pointee.pgoff >= pointee.wanted.upperBound
       || pointee.pgoff + pointee.count <= pointee.wanted.lowerBound
   }
-  /// Pages that nobody misses are not waited for, but a prefetch has the time until the address space stands still.
+  /// Pages that nobody misses are not waited for, but a prefetch has the time until the address space
+  /// stands still.
   @inline(__always)
   func mayWait(_ waiting: Waiting) -> Bool { unsafe pointee.order != nil && waiting == .kernel }
   @inline(__always)
@@ -106,7 +108,8 @@ extension UnsafeMutablePointer<Question> {
   }
 }
 
-/// Tickets that no reader has: a kick for one is ignored. For questions that are asked beside the fault path.
+/// Tickets that no reader has: a kick for one is ignored. For questions that are asked beside the fault
+/// path.
 enum LooseTicket {
   private static let last = Mutex<UInt64>(0)
 

@@ -1,11 +1,10 @@
-// SPDX-License-Identifier: Apache-2.0
-// Pages that a fault takes along (FaultAround.swift says how many). Where the answer costs nothing but the copying they
-// are part of the fault's own question: one question, one install. Where it takes time they have a question of
-// their own, behind the fault's.
+// SPDX-License-Identifier: Apache-2.0 Pages that a fault takes along (FaultAround.swift says how many).
+// Where the answer costs nothing but the copying they are part of the fault's own question: one question,
+// one install. Where it takes time they have a question of their own, behind the fault's.
 //
-// Nobody waits for them, so they never do harm: whatever a question meets beyond plain success, it first sheds what it
-// takes along, and a question that has nothing else ends. Such pages are not given up, not poisoned, not tried
-// again, and not put off; whoever touches them asks anew.
+// Nobody waits for them, so they never do harm: whatever a question meets beyond plain success, it first
+// sheds what it takes along, and a question that has nothing else ends. Such pages are not given up, not
+// poisoned, not tried again, and not put off; whoever touches them asks anew.
 import UffdPluginABI
 
 /// Pages of a fault's neighbourhood, as granules of the object: before the fault, and behind it.
@@ -15,8 +14,8 @@ struct Company {
 }
 
 extension Reader {
-  /// Extends the question of a fault over the pages that it takes along. What is returned is to be asked separately, after
-  /// the fault.
+  /// Extends the question of a fault over the pages that it takes along. What is returned is to be asked
+  /// separately, after the fault.
   @inline(__always)
   mutating func takeAlong(_ question: UnsafeMutablePointer<Question>) -> Company? {
     let region = unsafe question.pointee.region!
@@ -93,8 +92,8 @@ extension Reader {
   /// Questions about pages that nobody waits for, of one reader about one instance.
   private static let mostFetches = 4
 
-  /// Whether an instance has nothing better to do. A worker that is busy with pages that nobody waits for keeps the next
-  /// fault waiting.
+  /// Whether an instance has nothing better to do. A worker that is busy with pages that nobody waits for
+  /// keeps the next fault waiting.
   private mutating func mayFetch(_ instance: UnsafeMutablePointer<InstanceRecord>) -> Bool {
     guard questions.activeCount <= Self.mostOpen,
       unsafe instance.inFlight.relaxed <= (instance.pointee.workers + 1) / 2
@@ -107,7 +106,8 @@ extension Reader {
     return open < Self.mostFetches
   }
 
-  /// Whether the pages of a fault are being fetched already. Backing pages are claimed; others are looked for.
+  /// Whether the pages of a fault are being fetched already. Backing pages are claimed; others are looked
+  /// for.
   @inline(__always)
   mutating func isFetched(_ question: UnsafeMutablePointer<Question>) -> Bool {
     if unsafe questions.activeCount == 0 || question.pointee.claimed { return false }
@@ -174,7 +174,8 @@ extension Reader {
     unsafe fetch(company, beside: region, kind)
   }
 
-  /// The provider says that its answer will come later. From now on a fault of it is asked for alone, and this one is.
+  /// The provider says that its answer will come later. From now on a fault of it is asked for alone, and
+  /// this one is.
   @inline(never)
   mutating func askLater(_ question: UnsafeMutablePointer<Question>) {
     unsafe question.pointee.instance!.answersLater()
@@ -189,8 +190,8 @@ extension Reader {
     unsafe fetch(company, beside: region, kind)
   }
 
-  /// A worker did not come back in time with pages that nobody waits for. Whoever touches them may ask for them
-  /// anew, unless the worker could still account them.
+  /// A worker did not come back in time with pages that nobody waits for. Whoever touches them may ask for
+  /// them anew, unless the worker could still account them.
   mutating func leaveBehind(_ question: UnsafeMutablePointer<Question>) {
     if unsafe question.pointee.instance!.pointee.isDirect { unsafe unclaim(question) }
     if let order = unsafe question.pointee.order {

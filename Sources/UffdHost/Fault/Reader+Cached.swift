@@ -113,8 +113,8 @@ extension Reader {
     }
   }
 
-  /// How many pages of the question from the `index`th on may be continued: private memory that was discarded, and
-  /// poisoned memory, may not.
+  /// How many pages of the question from the `index`th on may be continued: private memory that was
+  /// discarded, and poisoned memory, may not.
   @inline(__always)
   private mutating func standing(
     _ question: UnsafeMutablePointer<Question>, _ region: UnsafeMutablePointer<RegionRecord>,
@@ -139,7 +139,8 @@ extension Reader {
     for index in 0..<count { unsafe region.pointee.states.set(first + index, .mapped) }
   }
 
-  /// The first page was published and is gone from the cache: a client punched it. It reads zero from now on.
+  /// The first page was published and is gone from the cache: a client punched it. It reads zero from now
+  /// on.
   @inline(never)
   private mutating func punched(_ question: UnsafeMutablePointer<Question>) {
     if unsafe question.takesAlong { return unsafe shed(question) }

@@ -68,8 +68,8 @@ extension Reader {
   /// An order that can take another piece now.
   var canFill: Bool { fills.contains { $0.canGoOn } }
 
-  /// Fills what one install at most fills of the first order that has room for another question, and ends orders that
-  /// are done.
+  /// Fills what one install at most fills of the first order that has room for another question, and ends
+  /// orders that are done.
   mutating func fillPiece() {
     if let place = fills.firstIndex(where: { $0.canGoOn }) {
       let order = fills[place]
@@ -84,8 +84,8 @@ extension Reader {
     }
   }
 
-  /// Bounded, for a fault may be waiting: in what is filled, in how many pieces that is, and in how many pages are
-  /// looked at in vain.
+  /// Bounded, for a fault may be waiting: in what is filled, in how many pieces that is, and in how many
+  /// pages are looked at in vain.
   private mutating func fill(_ order: FillOrder) {
     var (looks, pieces) = (0, 0)
     var bytes: UInt64 = 0
@@ -104,8 +104,8 @@ extension Reader {
   }
 
   /// Whether a background fill has to do anything about a granule. Without a region, only what is absent;
-  /// for a region that is to be let go, what would not read right once the kernel serves it alone; as a hint,
-  /// what nobody has touched.
+  /// for a region that is to be let go, what would not read right once the kernel serves it alone; as a
+  /// hint, what nobody has touched.
   private mutating func isUnfilled(_ order: FillOrder, _ pgoff: UInt64) -> Bool {
     guard let region = unsafe order.region else {
       let state = unsafe order.backing!.pointee.states.backing(pgoff)

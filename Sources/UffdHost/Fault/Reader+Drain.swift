@@ -1,6 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// Letting a client go: fill everything, or poison it; then stop watching. A uffd is never closed and a range never
-// unregistered while pages are missing.
+// SPDX-License-Identifier: Apache-2.0 Letting a client go: fill everything, or poison it; then stop
+// watching. A uffd is never closed and a range never unregistered while pages are missing.
 
 extension Reader {
   /// Begins to let a client go, or, if that goes on already, to do it by poison.
@@ -150,8 +149,9 @@ extension Reader {
     finishLettingGo(drain, now)
   }
 
-  /// A thread that changes its address space may be about to send an event, and would wait for ever for somebody to
-  /// read it. No new one can begin: nothing is registered. `mmap_changing` tells when the last one is through.
+  /// A thread that changes its address space may be about to send an event, and would wait for ever for
+  /// somebody to read it. No new one can begin: nothing is registered. `mmap_changing` tells when the last
+  /// one is through.
   private mutating func finishLettingGo(_ drain: ClientDrain, _ now: UInt64) {
     readMessages()
     if unsafe session.pointee.hasEnded { return }

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: Apache-2.0
-// A client changes its address space: UNMAP, REMAP, FORK, and growth that no event tells. Its region table
-// follows; whatever was under way for the old places is dropped, and who sleeps there is woken to ask again.
+// SPDX-License-Identifier: Apache-2.0 A client changes its address space: UNMAP, REMAP, FORK, and growth
+// that no event tells. Its region table follows; whatever was under way for the old places is dropped, and
+// who sleeps there is woken to ask again.
 
 extension Reader {
   /// Applies an event other than REMOVE.
@@ -25,8 +25,8 @@ extension Reader {
     cut(start..<end, onlyGrown: false)
   }
 
-  /// Takes what lies in `range` out of every region, or of those alone that grew and were never handed over.
-  /// What is left of a region goes on.
+  /// Takes what lies in `range` out of every region, or of those alone that grew and were never handed
+  /// over. What is left of a region goes on.
   mutating func cut(_ range: Range<UInt64>, onlyGrown: Bool) {
     for place in regions(meeting: range) {
       let region = unsafe place.region
@@ -71,8 +71,8 @@ extension Reader {
     unsafe session.pointee.client!._withUnsafeGuaranteedRef { $0.instance }
   }
 
-  /// mremap(2): [from, from + length) is at `to` now. The old place may still be there (MREMAP_DONTUNMAP): it
-  /// is empty then, and reads zero; else an UNMAP of it follows.
+  /// mremap(2): [from, from + length) is at `to` now. The old place may still be there (MREMAP_DONTUNMAP):
+  /// it is empty then, and reads zero; else an UNMAP of it follows.
   private mutating func move(_ from: UInt64, _ to: UInt64, _ length: UInt64) {
     guard unsafe session != local else { return }
     if length == 0 { return duplicate(from, to) }
@@ -128,8 +128,8 @@ extension Reader {
     return found
   }
 
-  /// The place that pages were moved away from. Anonymous memory is empty there now; a file is what it was, so that
-  /// its content has to be mapped, or filled, once more.
+  /// The place that pages were moved away from. Anonymous memory is empty there now; a file is what it was,
+  /// so that its content has to be mapped, or filled, once more.
   private func insertLeft(
     by region: UnsafeMutablePointer<RegionRecord>, _ pages: Range<UInt64>, at start: UInt64
   ) {
@@ -169,7 +169,8 @@ extension Reader {
         firstPgoff: 0, shape, backing: nil, memory, PageStates(memory.base, count: pages)))
   }
 
-  /// Poisons a page that nobody knows content for; whoever touches it asks again where the kernel puts that off.
+  /// Poisons a page that nobody knows content for; whoever touches it asks again where the kernel puts that
+  /// off.
   private func refuse(_ page: UInt64, _ client: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
     reporter.strangeFault(client, page)
     if !canPoison {
@@ -180,8 +181,8 @@ extension Reader {
     return nil
   }
 
-  /// A fault in no region. In this process: its region was detached. Of a client: a mapping that grew behind a
-  /// region (mremap(2) tells nobody when it grows in place), or memory that it never handed over.
+  /// A fault in no region. In this process: its region was detached. Of a client: a mapping that grew
+  /// behind a region (mremap(2) tells nobody when it grows in place), or memory that it never handed over.
   @inline(never)
   mutating func stranger(_ address: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
     let page = address & ~4095

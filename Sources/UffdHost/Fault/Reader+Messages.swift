@@ -143,8 +143,9 @@ extension Reader {
     return merged
   }
 
-  /// Puts the batch's faults into the order of their addresses, those on one page in the order in which they came. A key
-  /// is a page's address with the message's number in the bits that addresses of pages have free.
+  /// Puts the batch's faults into the order of their addresses, those on one page in the order in which
+  /// they came. A key is a page's address with the message's number in the bits that addresses of pages
+  /// have free.
   @inline(__always)
   private mutating func sortFaults(_ count: Int) -> Int {
     var sorted = 0

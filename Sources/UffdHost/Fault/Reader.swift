@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: Apache-2.0
-// The thread that reads faults and installs their pages: of this process, which all readers of a host serve,
-// and of the clients that are this reader's own. All of the fault path runs here, on plain data at fixed
-// addresses: no allocation, no reference count, no lock but the exclusion.
+// SPDX-License-Identifier: Apache-2.0 The thread that reads faults and installs their pages: of this
+// process, which all readers of a host serve, and of the clients that are this reader's own. All of the
+// fault path runs here, on plain data at fixed addresses: no allocation, no reference count, no lock but
+// the exclusion.
 //
 //   wait -> for each session that has messages: read, apply events, serve faults
 //        -> answer requests -> come back to what was put off -> fill a piece -> look after clients
@@ -65,8 +65,8 @@ struct PollerBox: @unchecked Sendable {
 
 /// The state of one reader thread. Nothing outside the thread touches it.
 ///
-/// What the fault path calls is `mutating` also where it changes nothing: the struct is large, and Swift passes a copy of
-/// it to a method that only borrows it.
+/// What the fault path calls is `mutating` also where it changes nothing: the struct is large, and Swift
+/// passes a copy of it to a method that only borrows it.
 @safe struct Reader: ~Copyable {
   /// The session of this process.
   let local: SessionPointer
@@ -80,8 +80,8 @@ struct PollerBox: @unchecked Sendable {
   let reporter: Reporter
   let localBatch: Int
 
-  /// Whose faults, questions or fills are being worked on now; its calls, its exclusion, and where it is counted. Stored,
-  /// for a computed property of this struct copies all of it first.
+  /// Whose faults, questions or fills are being worked on now; its calls, its exclusion, and where it is
+  /// counted. Stored, for a computed property of this struct copies all of it first.
   var session: SessionPointer
   var calls: UffdCalls
   var exclusion: Exclusion
@@ -97,8 +97,8 @@ struct PollerBox: @unchecked Sendable {
   var staging: Mapping
   var zeroes: Mapping
   var fills: [FillOrder] = []
-  /// The clients of this reader, those that have ended since the last look, those being drained, and those whose pages
-  /// are being prefetched.
+  /// The clients of this reader, those that have ended since the last look, those being drained, and those
+  /// whose pages are being prefetched.
   var clients: [Client] = []
   var ended: [Client] = []
   var drains: [ClientDrain] = []

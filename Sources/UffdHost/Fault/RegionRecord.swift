@@ -26,7 +26,8 @@ import Synchronization
   var touches: TouchTable?
   /// Keeps the states of a client's region; parts of a region that was cut share it.
   var stateMemory: Unmanaged<Mapping>?
-  /// Where its faults went on. Behind a pointer, so that a record stays small enough to be kept in registers.
+  /// Where its faults went on. Behind a pointer, so that a record stays small enough to be kept in
+  /// registers.
   let streams = AccessStreams()
   /// Counts the discards of this region. Written while reading is excluded.
   var discards: UInt64 = 0
@@ -125,7 +126,8 @@ enum RegionIdentifier {
     return unsafe address - region.pointee.start < region.pointee.length ? region : nil
   }
 
-  /// The region that `address` lies in or, if in none, that ends below it: the last one that begins at or before.
+  /// The region that `address` lies in or, if in none, that ends below it: the last one that begins at or
+  /// before.
   func below(_ address: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
     var found: UnsafeMutablePointer<RegionRecord>?
     for index in 0..<count where unsafe regions[index].pointee.start <= address {

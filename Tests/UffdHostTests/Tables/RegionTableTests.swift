@@ -36,7 +36,7 @@ struct RegionTableTests {
         let pages = UInt64.random(in: 1..<40, using: &random)
         let (start, length) = (page * 4096, pages * 4096)
         let meets = unsafe list.contains {
-          unsafe start < $0.pointee.end && $0.pointee.start < start + length
+          unsafe start < $0.end && $0.pointee.start < start + length
         }
         #expect(table.overlaps(start, length) == meets)
         if !meets {
@@ -52,7 +52,7 @@ struct RegionTableTests {
         for _ in 0..<20 {
           let address = UInt64.random(in: 0..<(2100 * 4096), using: &random)
           let wanted = unsafe list.first {
-            unsafe $0.pointee.start <= address && address < $0.pointee.end
+            unsafe $0.pointee.start <= address && address < $0.end
           }
           #expect(unsafe table.find(address) == wanted)
         }
