@@ -6,7 +6,10 @@ import UffdPluginABI
 /// How far an install came: bytes from the start that are settled, and why it stopped, if it did.
 @safe struct InstallProgress {
   var settled: UInt64
+  /// Bytes of them that were there before.
+  var present: UInt64 = 0
   var step: InstallStep?
+  var installed: UInt64 { settled - present }
 }
 
 extension Reader {
@@ -116,7 +119,7 @@ extension Reader {
         unsafe region.pointee.states.set(index, .mapped)
       }
     }
-    unsafe counters.add(source == nil ? .zeroed : .copied, progress.settled)
+    unsafe counters.add(source == nil ? .zeroed : .copied, progress.installed)
     return progress
   }
 
@@ -132,7 +135,7 @@ extension Reader {
     let progress = unsafe put(
       backing.pointee.publisher, backing.pointee.publisherBase + pgoff * backing.pointee.granule,
       source, length, page: page, context, overCached: false)
-    counters.add(.published, progress.settled)
+    counters.add(.published, progress.installed)
     return progress
   }
 
@@ -165,6 +168,7 @@ extension Reader {
   ) -> InstallProgress {
     var context = context
     var offset: UInt64 = 0
+    var present: UInt64 = 0
     var piece = length
     // A private mapping of a cached page is shadowed by a COPY; hugetlb has no ZEROPAGE.
     var zeroByCopy = context.hugetlb || overCached
@@ -197,16 +201,17 @@ extension Reader {
         // hugetlb says EEXIST also when it has no page left; only then nothing is mapped.
         if context.hugetlb, !isPresent(calls, address + offset) {
           calls.wake(address + offset, length: page)
-          return InstallProgress(settled: offset, step: .noMemory)
+          return InstallProgress(settled: offset, present: present, step: .noMemory)
         }
         calls.wake(address + offset, length: page)
         counters.add(.alreadyPresent)
         offset += page
+        present += page
       case let step:
-        return InstallProgress(settled: offset, step: step)
+        return InstallProgress(settled: offset, present: present, step: step)
       }
     }
-    return InstallProgress(settled: offset, step: nil)
+    return InstallProgress(settled: offset, present: present, step: nil)
   }
 
   /// Goes on with pages that an install call did not settle.
