@@ -185,14 +185,12 @@ struct LifeTests {
       }
       // What the allocator and the runtime keep is kept after a few rounds.
       for _ in 0..<5 { try once() }
-      // A thread that was joined may still be seen in /proc for a moment.
-      usleep(200_000)
       let before = Belongings()
       for _ in 0..<50 { try once() }
-      usleep(200_000)
       let after = Belongings()
       #expect(after.descriptors == before.descriptors, "\(before) before, \(after) after")
-      #expect(after.threads == before.threads, "\(before) before, \(after) after")
+      // Idle threads of the runtime may have ended meanwhile.
+      #expect(after.threads <= before.threads, "\(before) before, \(after) after")
       // The allocator may have grown by an arena or two.
       #expect(after.mappings <= before.mappings + 4, "\(before) before, \(after) after")
     }

@@ -29,6 +29,7 @@ extension Reader {
     let fault = unsafe first..<(first + question.pointee.count)
     let streams = unsafe region.pointee.streams
     let choice = unsafe streams.choose(fault, limits, region.pointee.states)
+    if choice.isDense { return unsafe complete(question, choice, fault) }
     var (low, high) = (fault.lowerBound, fault.upperBound)
     while low > choice.pages.lowerBound, unsafe isAlike(question, region, low - 1, action) {
       low -= 1
@@ -48,6 +49,21 @@ extension Reader {
     unsafe question.pointee.wanted = wanted
     unsafe question.pointee.pgoff = base + low
     unsafe question.pointee.count = high - low
+    return nil
+  }
+
+  /// Extends a question over a piece of which most is there. What is there, or must be treated otherwise, is
+  /// split off when the question is judged.
+  private mutating func complete(
+    _ question: UnsafeMutablePointer<Question>, _ choice: AroundChoice, _ fault: Range<UInt64>
+  ) -> Company? {
+    let region = unsafe question.pointee.region!
+    unsafe region.pointee.streams.note(choice, fault)
+    guard unsafe question.pointee.instance!.isPrompt else { return nil }
+    let base = unsafe region.pointee.firstPgoff
+    unsafe question.pointee.wanted = (base + fault.lowerBound)..<(base + fault.upperBound)
+    unsafe question.pointee.pgoff = base + choice.pages.lowerBound
+    unsafe question.pointee.count = choice.pages.upperBound - choice.pages.lowerBound
     return nil
   }
 
