@@ -84,6 +84,11 @@ struct OptionValue {
     return ServeOptions.Owner(user: parts[0].isEmpty ? nil : parts[0], group: group)
   }
 
+  func path() throws(HostError) -> String {
+    if text.isEmpty { throw refused("give the path of a file") }
+    return text
+  }
+
   func seed() throws(HostError) -> UInt64 {
     guard let seed = Self.parseSeed(text[...]) else { throw refused(Self.seedForm) }
     return seed
