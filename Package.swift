@@ -82,6 +82,7 @@ let package = Package(
       name: "uffdhost",
       dependencies: [
         "UffdHost", "UffdReport", "UffdDoctor", "UffdPattern", "UffdConformance", "UffdServer",
+        "UffdWorkingSet",
         "UffdBench",
       ],
       swiftSettings: strict),
