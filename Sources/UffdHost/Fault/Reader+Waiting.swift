@@ -103,7 +103,9 @@ extension Reader {
   /// When a question is given up, whatever it waits for.
   private func limit(_ question: UnsafeMutablePointer<Question>) -> UInt64 {
     if unsafe question.isUnwanted {
-      return unsafe question.pointee.born + min(deadline / 4, Self.patienceWithFetches)
+      // A prefetch that was asked for may take longer.
+      let most = unsafe question.pointee.order == nil ? Self.patienceWithFetches : UInt64.max
+      return unsafe question.pointee.born + min(deadline / 4, most)
     }
     if unsafe policy == .hold || question.pointee.isGivenUp { return UInt64.max }
     let (limit, overflow) = unsafe question.pointee.born.addingReportingOverflow(deadline)
