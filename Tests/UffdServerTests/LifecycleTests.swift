@@ -14,6 +14,13 @@ import UffdHost
 struct LifecycleTests {
   private static let pages = 64
 
+  /// A server holds no place among the programs that may run at one time.
+  private static var idle: Child.Options {
+    var options = Child.Options()
+    options.isIdle = true
+    return options
+  }
+
   /// Runs a server whose page 1 comes after some seconds, while `body` has a client.
   private func serve(
     slowness seconds: Int, _ options: [String] = [],
@@ -26,7 +33,7 @@ struct LifecycleTests {
       in: scratch)
     let path = scratch.path + "/s"
     return try await Child.run(
-      [Checkout.uffdhost, "serve", "--provider", provider, "--listen", path] + options
+      [Checkout.uffdhost, "serve", "--provider", provider, "--listen", path] + options, Self.idle
     ) { child in
       for _ in 0..<2000 where unsafe access(path, F_OK) != 0 {
         try await Task.sleep(for: .milliseconds(5))
@@ -124,11 +131,13 @@ struct LifecycleTests {
   @Test func `a server without descriptors turns away, does not spin, and recovers`() async throws {
     let scratch = try Scratch()
     let path = scratch.path + "/s"
-    let outcome = try await Child.run([
-      "/bin/sh", "-c",
-      "ulimit -n 40; exec \"$0\" serve --provider anon pattern=1 size=1M --listen \"$1\"",
-      Checkout.uffdhost, path,
-    ]) { child in
+    let outcome = try await Child.run(
+      [
+        "/bin/sh", "-c",
+        "ulimit -n 40; exec \"$0\" serve --provider anon pattern=1 size=1M --listen \"$1\"",
+        Checkout.uffdhost, path,
+      ], Self.idle
+    ) { child in
       for _ in 0..<2000 where unsafe access(path, F_OK) != 0 {
         try await Task.sleep(for: .milliseconds(5))
       }
