@@ -20,7 +20,7 @@ struct RunWorkingSets {
       let file = WorkingSetFile(path)
       try file.checkStorable()
       output = file
-      identity = ContentIdentity(of: instance, options.parameters)
+      identity = try ContentIdentity(of: instance, options.parameters)
       recording = try Recording(instance)
     } else {
       output = nil
