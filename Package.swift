@@ -117,11 +117,15 @@ let package = Package(
     // and the command with clients in this process.
     .testTarget(
       name: "UffdServerTests",
-      dependencies: ["UffdServer", "UffdHost", "CLinux", "TestSupport", "uffdhost"],
+      dependencies: [
+        "UffdServer", "UffdHost", "CLinux", "CUffdClient", "TestSupport", "uffdhost",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "CommandTests",
-      dependencies: ["uffdhost", "UffdReport", "UffdHost", "UffdServer", "TestSupport"],
+      dependencies: [
+        "uffdhost", "UffdReport", "UffdHost", "UffdServer", "UffdBench", "TestSupport",
+      ],
       swiftSettings: strict),
     // Runs programs, compiles C, finds what was built.
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
@@ -143,6 +147,10 @@ let package = Package(
       name: "UffdDoctorTests",
       dependencies: ["UffdDoctor", "KernelProbes", "ProbeSpecimens", "CLinux"],
       swiftSettings: strict),
+    // The bench's own arithmetic, and that it notices a wrong byte.
+    .testTarget(
+      name: "UffdBenchTests", dependencies: ["UffdBench", "CBench", "TestSupport", "uffdhost"],
+      swiftSettings: strict),
     // What tests need that compile providers and serve them: a shell, compilers, folders.
     .target(
       name: "ProviderWorkshop", path: "Tests/ProviderWorkshop", swiftSettings: strict),
@@ -162,6 +170,13 @@ let package = Package(
     // scripts/install and its tree; the manual pages against the program.
     .testTarget(
       name: "InstallTests", dependencies: ["TestSupport", "uffdhost"], swiftSettings: strict),
+    // Clients of the native protocol against a real server: in C, in Swift, in Python.
+    .executableTarget(
+      name: "RemoteMemoryClient", dependencies: ["UffdClient"], path: "Tests/RemoteMemoryClient",
+      swiftSettings: strict),
+    .testTarget(
+      name: "UffdClientTests", dependencies: ["TestSupport", "uffdhost", "RemoteMemoryClient"],
+      exclude: ["Clients"], swiftSettings: strict),
     // The rules of the house: who may import whom, what the documents promise.
     .testTarget(name: "TidyTests", swiftSettings: strict),
   ],

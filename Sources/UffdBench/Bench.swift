@@ -139,10 +139,11 @@ public struct Bench {
       switch benchCase.kind {
       case .fill: .fill
       case .language: .language
+      case .path: .path
       default: .demand
       }
     job.subject = subject
-    job.isElsewhere = benchCase.subjects.contains(.hostExternal)
+    job.clients = benchCase.clients
     job.memory = benchCase.memory
     job.operation = benchCase.operation
     job.order = benchCase.order
@@ -160,14 +161,23 @@ public struct Bench {
     return try measurement.sample(job)
   }
 
-  /// The command with one page, or the empty program with the same library.
+  /// The command up to one served page, or the empty program with the same library.
   private func start(_ subject: Subject, _ content: Content) throws(HostError) -> Sample {
     let path = content.description.path
+    let hasEmptyProgram = unsafe access(emptyProgram, X_OK) == 0
+    guard subject == .host || hasEmptyProgram else {
+      throw HostError(
+        .system,
+        "the program to compare with, '\(emptyProgram)', is not there; it comes with a build, and is not "
+          + "installed")
+    }
     if subject == .c { return try measurement.duration(emptyProgram, ["uffdhost-empty", path]) }
-    return try measurement.duration(
-      measurement.program,
-      ["uffdhost", "--provider", path, "--size", "4096", "--verify", "none"]
-        + content.parameters(image: content.image, bytes: 4096).map { "\($0.key)=\($0.value)" })
+    var job = Job()
+    job.work = .start
+    job.subject = .host
+    job.library = path
+    job.parameters = content.parameters(image: content.image, bytes: 4096)
+    return try measurement.duration(measurement.program, ["uffdhost"] + job.words)
   }
 }
 

@@ -14,9 +14,12 @@ struct HostSubject {
     var job = job
     var options = Host.Options()
     options.readers = job.work == .fill ? job.threads : job.readers
+    // Faults are counted one by one, but where their order says what comes next.
+    if job.order == .random || job.work == .language { options.faultAround = .off }
     if job.work == .language {
       unsafe options.tuning.calls = UffdCallTable(cbench_mock_table())
     }
+    if job.work == .path { unsafe options.tuning.calls = UffdCallTable(cbench_spy_table()) }
     if job.operation == .poison {
       // Content of its own, for it is about to be cut off.
       job.image = cbench_make_image(nil, job.bytes, 0)
@@ -78,6 +81,7 @@ struct HostSubject {
     let areas = unsafe regions.map { unsafe $0.memory.baseAddress }
     var error = unsafe cbench_touch(&raw, areas, &result)
     let installed = host.statistics.installed
+    if job.work == .path { unsafe cbench_spy_report(&result) }
     if error == 0 { error = unsafe cbench_verify(&raw, areas, 1, &result) }
     if error < 0 { throw BenchChild.failure() }
     var sample = Sample(result)
@@ -144,6 +148,15 @@ struct HostSubject {
     sample.p50 = sample.mean
     for region in regions + [first] { region.detach() }
     return sample
+  }
+
+  // MARK: The start
+
+  /// As a run of the command does, up to the first page. Ends the process.
+  func serveOneFault() throws(HostError) -> Never {
+    let region = try instance.map()
+    let signal = unsafe GuardedAccess.touch(region.memory.baseAddress!)
+    _exit(signal == 0 ? 0 : 1)
   }
 
   // MARK: What the provider is

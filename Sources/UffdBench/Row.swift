@@ -76,11 +76,11 @@ struct Variant: Sendable {
         Spread(samples.map(figure))?.median ?? 0
       }
       // A message of the language cases takes a few nanoseconds: those samples are in hundredths.
-      let unit = benchCase.kind == .language ? 0.01 : 1
+      let unit = benchCase.kind == .language ? 100.0 : 1
       var row = Row(
         caseName: benchCase.name, subject: subject, placement: placement, threads: threads,
-        p50: median { Double($0.p50) * unit }, mean: median { Double($0.mean) * unit },
-        p99: median { Double($0.p99) * unit },
+        p50: median { Double($0.p50) / unit }, mean: median { Double($0.mean) / unit },
+        p99: median { Double($0.p99) / unit },
         pagesPerSecond: median { Self.perSecond($0.touched, $0) },
         bytesPerSecond: median { Self.perSecond($0.bytes, $0) },
         ratio: ratio(subject, rounds), ratioOf: comparesMedian ? .p50 : .time,

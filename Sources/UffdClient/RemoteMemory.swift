@@ -10,7 +10,8 @@ import Synchronization
 ///     print(disk[4096])          // the server is asked for this page, and for no other
 ///     try disk.drain()           // everything is here now, and the server is not needed any more
 ///
-/// The methods may be called from any thread. So may the memory be read, and be written as any other memory is.
+/// The methods may be called from any thread. So may the memory be read, and be written as any other memory
+/// is.
 ///
 /// What a program has to know:
 /// - A page that the server cannot provide is poisoned: touching it is SIGBUS.
@@ -48,7 +49,8 @@ public final class RemoteMemory: Sendable {
   private let start: UInt
   private let state: Mutex<State>
 
-  /// Connects to the server at `socket`, makes memory that shows `count` bytes of its object, and hands it over.
+  /// Connects to the server at `socket`, makes memory that shows `count` bytes of its object, and hands it
+  /// over.
   ///
   /// `pageSize` is 4096 or a size of huge pages; `offset` is a multiple of it.
   public init(
@@ -60,6 +62,8 @@ public final class RemoteMemory: Sendable {
     }
     var state = State()
     var mapping = unsafe uffd_client_mapping()
+    // Nothing to close until there is one.
+    unsafe mapping.backing = -1
     let memory =
       switch kind {
       case .anonymous: UFFD_CLIENT_ANONYMOUS
@@ -94,8 +98,8 @@ public final class RemoteMemory: Sendable {
     self.state = Mutex(state)
   }
 
-  /// Nobody has seen the memory yet, so that the uffd may go; and the memory too, unless somebody may hold the
-  /// uffd who does not read of its end.
+  /// Nobody has seen the memory yet, so that the uffd may go; and the memory too, unless somebody may hold
+  /// the uffd who does not read of its end.
   private static func abandon(
     _ client: inout uffd_client, _ mapping: uffd_client_mapping, mayBeServed: Bool
   ) {
@@ -108,7 +112,8 @@ public final class RemoteMemory: Sendable {
 
   // MARK: The memory
 
-  /// The memory itself, valid as long as this object lives. Reading a byte for the first time waits for its page.
+  /// The memory itself, valid as long as this object lives. Reading a byte for the first time waits for its
+  /// page.
   @unsafe public var buffer: UnsafeMutableRawBufferPointer {
     unsafe UnsafeMutableRawBufferPointer(
       start: UnsafeMutableRawPointer(bitPattern: start), count: count)
@@ -156,7 +161,8 @@ public final class RemoteMemory: Sendable {
   /// Has the server fill everything and let go: it is ordinary memory then, but for poisoned pages
   /// (``Progress/poisoned``).
   ///
-  /// Throws `.timeout` if that takes longer; the server goes on, and `drain` may be called again to wait on.
+  /// Throws `.timeout` if that takes longer; the server goes on, and `drain` may be called again to wait
+  /// on.
   public func drain(timeout: Duration? = nil) throws(RemoteMemoryError) {
     let begin = ContinuousClock.now
     while true {

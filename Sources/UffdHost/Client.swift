@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import Synchronization
 
-/// One client: a process that handed its userfaultfd over. Its regions are served until it ends, is drained, or
-/// asks to be left alone. All members may be called from any thread but a reader.
+/// One client: a process that handed its userfaultfd over. Its regions are served until it ends, is
+/// drained, or asks to be left alone. All members may be called from any thread but a reader.
 ///
-/// One reader serves it: the thread that reads its uffd is the thread that installs its pages, so that a discard
-/// and an install never cross (Exclusion.swift).
+/// One reader serves it: the thread that reads its uffd is the thread that installs its pages, so that a
+/// discard and an install never cross (Exclusion.swift).
 @safe package final class Client: @unchecked Sendable {
   /// How serving a client ended.
   package enum End: Sendable, Equatable {
@@ -38,10 +38,11 @@ import Synchronization
   /// The pidfd is in the poller.
   var isExitWatched = false
 
-  /// Serves what a client handed over. The uffd's handshake is done, its ranges are registered, it does not block.
-  /// Owns `uffd` and `backings` from now on, whether it throws or not.
+  /// Serves what a client handed over. The uffd's handshake is done, its ranges are registered, it does not
+  /// block. Owns `uffd` and `backings` from now on, whether it throws or not.
   ///
-  /// `onEnd` is called once, on a reader, and for each child that the client forks, too: it must only ring a bell.
+  /// `onEnd` is called once, on a reader, and for each child that the client forks, too: it must only ring
+  /// a bell.
   ///
   /// Throws `.usage` for regions that cannot be served, with the reason; nothing is served then.
   package convenience init(
@@ -108,8 +109,8 @@ import Synchronization
     if let error = addition.error { throw error }
   }
 
-  /// Fills what is missing in [start, start + length), stops watching it, and calls `completion` on a reader with
-  /// nil or what went wrong. The range begins and ends with regions.
+  /// Fills what is missing in [start, start + length), stops watching it, and calls `completion` on a
+  /// reader with nil or what went wrong. The range begins and ends with regions.
   package func remove(
     start: UInt64, length: UInt64, completion: @escaping @Sendable (HostError?) -> Void
   ) {
@@ -120,8 +121,8 @@ import Synchronization
     port.perform(.change(self, .remove(start..<end, completion)))
   }
 
-  /// Fills granules of the object, in whichever of its regions they are, before it touches them: in the background,
-  /// and as a hint. Regions that it adds later are looked at if it is still going on.
+  /// Fills granules of the object, in whichever of its regions they are, before it touches them: in the
+  /// background, and as a hint. Regions that it adds later are looked at if it is still going on.
   package func prefetch(_ granules: [Range<UInt64>]) -> Prefetch {
     let prefetch = ClientPrefetch(self, normalized(granules, in: 0..<instance.granuleCount))
     port.perform(.change(self, .prefetch(prefetch)))
@@ -131,12 +132,12 @@ import Synchronization
   /// Fills everything, then stops watching; ends with `.drained`. Asked twice is asked once.
   package func drain() { port.perform(.change(self, .drain)) }
 
-  /// Poisons what is still missing (or kills the client where the kernel cannot poison), then stops watching; ends
-  /// with `.drained`.
+  /// Poisons what is still missing (or kills the client where the kernel cannot poison), then stops
+  /// watching; ends with `.drained`.
   package func poisonMissing() { port.perform(.change(self, .poisonMissing)) }
 
-  /// Stops serving and keeps the uffd open until the client ends, so that missing pages stall and never read zero.
-  /// Who holds the uffd serves it from now on, its events too.
+  /// Stops serving and keeps the uffd open until the client ends, so that missing pages stall and never
+  /// read zero. Who holds the uffd serves it from now on, its events too.
   package func detach() { port.perform(.change(self, .detach)) }
 
   /// How far its memory is served, counted now.

@@ -78,8 +78,8 @@ public final class Host: Sendable {
     try Instance(self, provider, parameters)
   }
 
-  /// The same for clients only: no memory is made that nobody here would map. ``Instance/map(_:)`` is not for such
-  /// an instance.
+  /// The same for clients only: no memory is made that nobody here would map. ``Instance/map(_:)`` is not
+  /// for such an instance.
   package func openForClients(
     _ provider: Provider, parameters: [Parameter]
   ) throws(HostError) -> Instance {

@@ -21,13 +21,13 @@ public enum FillTarget: String, Sendable {
   case mapping
 }
 
-/// How many granules one fault settles: its own, and granules beside it that will probably be touched next. Never more
-/// than 256 KiB of content, and never a second granule of 2 MiB.
+/// How many granules one fault settles: its own, and granules beside it that will probably be touched next.
+/// Never more than 256 KiB of content, and never a second granule of 2 MiB.
 public enum FaultAround: Sendable, Equatable {
   /// One fault, one granule.
   case off
-  /// What follows from the accesses of each region: one for a fault that continues nothing, ever more for a run that
-  /// goes on, up to so many.
+  /// What follows from the accesses of each region: one for a fault that continues nothing, ever more for a
+  /// run that goes on, up to so many.
   case upTo(UInt64)
 
   /// As many as an install is long.

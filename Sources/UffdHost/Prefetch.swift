@@ -3,8 +3,8 @@ import Synchronization
 
 /// Granules that are being filled before anybody touches them. Any thread may ask how far it is.
 ///
-/// A prefetch is a hint. Faults are always served first; a granule that cannot be had is left alone, and whoever
-/// touches it learns what is wrong; what was given back meanwhile stays given back.
+/// A prefetch is a hint. Faults are always served first; a granule that cannot be had is left alone, and
+/// whoever touches it learns what is wrong; what was given back meanwhile stays given back.
 public final class Prefetch: Sendable {
   /// How far it is, in granules.
   public struct Progress: Sendable, Equatable {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Which granules of an object were touched first, and when: a program's working set, as its faults show it.
+/// Which granules of an object were touched first, and when: a program's working set, as its faults show
+/// it.
 ///
 ///     let recording = try Recording(instance)
 ///     var options = Region.Options()
@@ -9,17 +10,18 @@
 ///     // ... the program runs ...
 ///     for touch in recording.touches { print(touch.granule) }
 ///
-/// A recording may be given to several regions and clients of one instance, and is then the union of what they
-/// touch. It goes on as long as one of them is served; it may be looked at any time, from any thread.
+/// A recording may be given to several regions and clients of one instance, and is then the union of what
+/// they touch. It goes on as long as one of them is served; it may be looked at any time, from any thread.
 ///
-/// Only faults are seen: a page that was filled before it was touched, by ``Region/prefetch(_:)`` or a drain, is
-/// not in it. A fault takes nothing along while its region is recorded.
+/// Only faults are seen: a page that was filled before it was touched, by ``Region/prefetch(_:)`` or a
+/// drain, is not in it. A fault takes nothing along while its region is recorded.
 public final class Recording: Sendable {
   /// The first touch of a granule.
   public struct Touch: Sendable, Equatable {
     /// Which granule of the object.
     public var granule: UInt64
-    /// When, in nanoseconds since the recording began. Touches of one batch of faults are as good as simultaneous.
+    /// When, in nanoseconds since the recording began. Touches of one batch of faults are as good as
+    /// simultaneous.
     public var nanoseconds: UInt64
 
     public init(granule: UInt64, nanoseconds: UInt64) {
@@ -36,8 +38,8 @@ public final class Recording: Sendable {
 
   /// Begins to record; the clock runs from now on.
   ///
-  /// Throws `.system` where there are no 8 bytes of address space for each granule. Memory is used only where
-  /// something is touched.
+  /// Throws `.system` where there are no 8 bytes of address space for each granule. Memory is used only
+  /// where something is touched.
   public init(_ instance: Instance) throws(HostError) {
     do {
       memory = try Mapping.scratch(TouchTable.bytes(for: instance.granuleCount))

@@ -118,9 +118,9 @@ import UffdPluginABI
 
   /// Fills everything that is missing, then stops watching: from now on the region is ordinary memory.
   ///
-  /// Throws `.service` if granules could not be filled, or the region was detached meanwhile. What could not be
-  /// filled is poisoned (or the process is gone, by the host's policy); under the policy `hold` the region stays
-  /// watched and `drain` may be called again.
+  /// Throws `.service` if granules could not be filled, or the region was detached meanwhile. What could
+  /// not be filled is poisoned (or the process is gone, by the host's policy); under the policy `hold` the
+  /// region stays watched and `drain` may be called again.
   public func drain() throws(HostError) {
     let mayStart = phase.withLock { phase in
       defer { if phase == .serving { phase = .draining } }
@@ -136,7 +136,7 @@ import UffdPluginABI
       let discards = unsafe instance.host.session.discards(of: record)
       let order = unsafe FillOrder(
         region: record, instance: instance.record, backing: record.pointee.backing,
-        pgoffs: record.pointee.pgoffs)
+        pgoffs: record.pgoffs)
       failed += instance.host.session.fill(order)
       let release = RegionRelease(
         order, discardsBefore: discards, instance.host.session.uffd)
@@ -167,17 +167,18 @@ import UffdPluginABI
 
   private static let drainPasses = 8
 
-  /// Fills granules of the object before anybody touches them: in the background, by all readers, and as a hint. Faults
-  /// come first, a granule that cannot be had is left alone, and what was given back stays given back. What lies outside
-  /// the region's window does not count.
+  /// Fills granules of the object before anybody touches them: in the background, by all readers, and as a
+  /// hint. Faults come first, a granule that cannot be had is left alone, and what was given back stays
+  /// given back. What lies outside the region's window does not count.
   ///
   /// Throws `.usage` for a region that is not served any more.
   public func prefetch(_ granules: [Range<UInt64>]) throws(HostError) -> Prefetch {
-    let ranges = normalized(granules, in: unsafe record.pointee.pgoffs)
+    let ranges = normalized(granules, in: unsafe record.pgoffs)
     let readers = instance.host.session.readers
     let parts = divided(ranges, parts: readers.count)
     let prefetch = Prefetch(total: UffdHost.granules(of: ranges), parts: parts.count)
-    // Under the lock: whoever lets the region go meanwhile does it afterwards, and the readers forget the fill.
+    // Under the lock: whoever lets the region go meanwhile does it afterwards, and the readers forget the
+    // fill.
     let isServed = phase.withLock { phase in
       guard phase == .serving else { return false }
       for (index, part) in parts.enumerated() {
@@ -213,6 +214,7 @@ import UffdPluginABI
 
   deinit {
     detach()
+    unsafe record.pointee.streams.free()
     unsafe record.deallocate()
   }
 

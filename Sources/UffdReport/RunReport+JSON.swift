@@ -54,6 +54,7 @@ extension RunReport {
     json.field("published_bytes", statistics.publishedBytes)
     json.field("provided_bytes", statistics.providedBytes)
     json.field("already_present", statistics.alreadyPresent)
+    json.field("installed_around", statistics.installedAround)
     json.field("put_off", statistics.putOff)
     json.field("discarded", statistics.discarded)
     json.field("provider_errors", statistics.providerErrors)

@@ -58,6 +58,11 @@ extension RunReport {
         "missing \(Units.grouped(faults.missing))", "minor \(Units.grouped(faults.minor))",
         "wp \(Units.grouped(faults.wp))",
       ])
+    if statistics.installedAround > 0 {
+      let noun = statistics.installedAround == 1 ? "granule" : "granules"
+      sheet.items(
+        "around", ["\(Units.grouped(statistics.installedAround)) \(noun) filled beside a fault"])
+    }
     let installed = statistics.installed
     sheet.items(
       "installed",

@@ -14,6 +14,8 @@ struct Ending {
   var nextTick: UInt64 = 0
   /// Of all clients, when it began.
   var missingAtFirst: UInt64 = 0
+  /// Clients whose end was not told yet: they leave the core's list before that.
+  var awaited: Set<UInt64> = []
   /// The command did not end in time, and is not waited for.
   var leavesCommand = false
 }
@@ -86,6 +88,7 @@ extension Server {
   /// have come.
   func endAll() {
     for client in remaining {
+      ending.awaited.insert(client.id)
       if phase == .poisoning {
         client.poisonMissing()
       } else {
@@ -151,13 +154,18 @@ extension Server {
   }
 
   var isOver: Bool {
-    phase != .serving && !hasOpenHandshakes
-      && (command == nil || commandExit != nil || ending.leavesCommand) && remaining.isEmpty
+    guard phase != .serving, !hasOpenHandshakes,
+      command == nil || commandExit != nil || ending.leavesCommand
+    else { return false }
+    // Children of forks come by themselves.
+    ending.awaited.formUnion(remaining.map(\.id))
+    return ending.awaited.isEmpty
   }
 
   /// The last words. The exit code of the process.
   func finish() -> Int32 {
     for connection in connections.values { _ = connection.flush() }
+    connections.removeAll()
     for session in sessions.values {
       log.line(
         .warning,

@@ -26,10 +26,7 @@ extension Server {
       drain(connection, id, session)
     case .detach:
       guard let session = session(connection, id) else { return }
-      session.client.detach()
-      sessions[session.client.id]?.isDetached = true
-      log.line(.info, "left alone, as it asked", session.subject)
-      answer(connection, .done(session: session.client.id), to: id)
+      detach(connection, id, session)
     }
   }
 

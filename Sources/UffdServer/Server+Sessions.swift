@@ -61,6 +61,20 @@ extension Server {
     session.client.drain()
   }
 
+  func detach(_ connection: Connection, _ id: UInt64, _ session: Session) {
+    let client = session.client.id
+    session.client.detach()
+    sessions[client]?.isDetached = true
+    sessions[client]?.drainRequests = []
+    ending.awaited.remove(client)
+    log.line(.info, "left alone, as it asked", session.subject)
+    connection.openAnswers -= session.drainRequests.count
+    for request in session.drainRequests {
+      answer(connection, .refused("it was left alone before it was drained"), to: request)
+    }
+    answer(connection, .done(session: client), to: id)
+  }
+
   private static let mostOpenAnswers = 1024
 
   func tellState(_ connection: Connection, _ id: UInt64) {
@@ -98,6 +112,7 @@ extension Server {
 
   private func ended(_ client: any ServedClient, _ end: Client.End) {
     noteChange()
+    ending.awaited.remove(client.id)
     // A forked child has no session, for it has no connection.
     let session = sessions.removeValue(forKey: client.id)
     let subject = LogSubject(

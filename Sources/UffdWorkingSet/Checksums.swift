@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two sums that the file format needs, both small enough to be written again from their one-line definitions.
+// The two sums that the file format needs, both small enough to be
+// written again from their one-line definitions.
 
 /// CRC-32 as in zlib, PNG and Ethernet: polynomial 0xedb88320 (reflected), begun and ended with all ones.
 struct CRC32 {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which content a working set belongs to. A replay never changes what anybody reads, for the bytes are the
-// provider's of today; but pages of another image are the wrong ones to fetch first, and a user who replays them
-// has made a mistake that nothing else would show.
+// Which content a working set belongs to. A replay never changes what
+// anybody reads, for the bytes are the provider's of today; but pages of another image are the wrong ones
+// to fetch first, and a user who replays them has made a mistake that nothing else would show.
 
-/// A name of an object's content. Equal names: the same content, as far as can be told without reading it all.
+/// A name of an object's content. Equal names: the same content, as far as can be told without reading it
+/// all.
 public enum ContentIdentity: Sendable, Equatable {
-  /// The provider promises that equal names mean equal bytes (`uffd_traits.content_id_high`, `content_id_low`).
+  /// The provider promises that equal names mean equal bytes (`uffd_traits.content_id_high`,
+  /// `content_id_low`).
   case named(high: UInt64, low: UInt64)
   /// No such promise: hashes of how the instance was configured, and of samples of its bytes.
   case described(configuration: UInt64, content: UInt64)
@@ -17,8 +19,8 @@ public enum ContentIdentity: Sendable, Equatable {
     case file(size: UInt64, modifiedNanoseconds: UInt64)
   }
 
-  /// Describes an instance whose provider gives its content no name. `samples` are the bytes that were read, in
-  /// ascending order; empty for content that is not the same from one reading to the next.
+  /// Describes an instance whose provider gives its content no name. `samples` are the bytes that were
+  /// read, in ascending order; empty for content that is not the same from one reading to the next.
   public static func describing(
     provider: String, parameters: [(key: String, trait: Trait)], samples: [[UInt8]]
   ) -> ContentIdentity {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bytes of a file as a working set, or what is wrong with them. The file may come from anywhere: nothing in it
-// is believed before it was checked, and there is one way only to write each set.
+// The bytes of a file as a working set, or what is wrong with them. The
+// file may come from anywhere: nothing in it is believed before it was checked, and there is one way only
+// to write each set.
 
 extension WorkingSet {
   /// Why bytes are no working set.

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Between working sets and the core: what was recorded becomes a set, and a set becomes what is prefetched, if it
-// belongs to the content at hand.
+// Between working sets and the core: what was recorded becomes a set,
+// and a set becomes what is prefetched, if it belongs to the content at hand.
 import Glibc
 import Synchronization
 public import UffdHost
 import UffdReport
 
 extension WorkingSet {
-  /// What was recorded so far. The identity is best found out before the recording: it may take a provider some time.
+  /// What was recorded so far. The identity is best found out before the recording: it may take a provider
+  /// some time.
   public init(_ recording: Recording, identity: ContentIdentity) {
     let instance = recording.instance
     let touches = recording.touches
@@ -20,8 +21,8 @@ extension WorkingSet {
       entries: touches.map { Entry(pgoff: $0.granule, microseconds: $0.nanoseconds / 1000) })
   }
 
-  /// Throws `.usage` unless the set belongs to the content of this instance, opened with `parameters`. `name` is the
-  /// file's.
+  /// Throws `.usage` unless the set belongs to the content of this instance, opened with `parameters`.
+  /// `name` is the file's.
   public func check(
     _ instance: Instance, parameters: [Parameter], name: String
   ) throws(HostError) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which granules of an object a program touched, in the order in which it first did, and when. As a value: the
-// file that holds it is WorkingSetFile.swift, its bytes are WorkingSet+Encoding.swift and docs/workingset.md.
+// Which granules of an object a program touched, in the order in which
+// it first did, and when. As a value: the file that holds it is WorkingSetFile.swift, its bytes are
+// WorkingSet+Encoding.swift and docs/workingset.md.
 
 /// The working set of one recorded run.
 public struct WorkingSet: Sendable, Equatable {
@@ -53,9 +54,9 @@ public struct WorkingSet: Sendable, Equatable {
   /// Granules between two runs that are filled along with them.
   static let bridging: UInt64 = 0
 
-  /// What to fill: the touched granules in ascending order, neighbours as one run. The set repeats from run to
-  /// run and the order does not, so the order of the touches is not followed. Runs with at most `bridging`
-  /// granules between them become one, and what lies between is filled too.
+  /// What to fill: the touched granules in ascending order, neighbours as one run. The set repeats from run
+  /// to run and the order does not, so the order of the touches is not followed. Runs with at most
+  /// `bridging` granules between them become one, and what lies between is filled too.
   public func runs(bridging: UInt64 = 0) -> [Range<UInt64>] {
     var runs: [Range<UInt64>] = []
     for pgoff in entries.map(\.pgoff).sorted() {

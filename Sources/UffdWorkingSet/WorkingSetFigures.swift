@@ -23,8 +23,8 @@ public struct WorkingSetFigures: Sendable, Equatable {
   public var sequential: UInt64 = 0
   /// The first touch, half of them, nine in ten, 99 of a hundred, the last.
   public var moments: [Moment] = []
-  /// When the touches had become rare: after this moment comes a pause that is longer than any before and than
-  /// all that went before together, or the end.
+  /// When the touches had become rare: after this moment comes a pause that is longer than any before and
+  /// than all that went before together, or the end.
   public var settled: UInt64?
   /// Granules touched in each of equal parts of the object, and how many granules a part has.
   public var map: [UInt64] = []
@@ -62,7 +62,8 @@ public struct WorkingSetFigures: Sendable, Equatable {
     for entry in entries { map[Int(entry.pgoff / granulesPerPart)] += 1 }
   }
 
-  /// The last touch before the first pause that is as long as everything before it, and a tenth of a second.
+  /// The last touch before the first pause that is as long as everything before it, and a tenth of a
+  /// second.
   private static func settled(_ times: [UInt64], end: UInt64) -> UInt64? {
     guard let first = times.first else { return nil }
     for (time, next) in zip(times, times.dropFirst() + [end]) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A working set on disk: read whole, written whole. Who reads the file while it is written sees the old one or the
-// new one.
+// A working set on disk: read whole, written whole. Who reads the file
+// while it is written sees the old one or the new one.
 import Glibc
 public import UffdHost
 import UffdReport
@@ -67,7 +67,8 @@ public struct WorkingSetFile: Sendable {
       unsafe unlink(temporary)
       throw cannot("be written", error)
     }
-    // The name is durable when its folder is. Where a folder cannot be opened, the system's own time has to do.
+    // The name is durable when its folder is. Where a folder cannot be opened, the system's own time has to
+    // do.
     let folder = unsafe open(self.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if folder >= 0 {
       fsync(folder)

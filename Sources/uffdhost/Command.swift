@@ -87,6 +87,7 @@ struct RunOptions: Sendable, Equatable {
   var size: UInt64?
   var verify = Oracle.implied
   var onError = FailurePolicy.poison
+  var faultAround = FaultAround.adaptive
   var deadlineNanoseconds: UInt64 = 10_000_000_000
   var seed: UInt64 = 1
   /// Where the working set is written to, and which one is filled before it is touched.

@@ -84,6 +84,16 @@ struct OptionValue {
     return ServeOptions.Owner(user: parts[0].isEmpty ? nil : parts[0], group: group)
   }
 
+  /// How many granules a fault takes along.
+  func faultAround() throws(HostError) -> FaultAround {
+    if text == "auto" { return .adaptive }
+    if text == "off" { return .off }
+    guard Self.isDigits(text), let number = UInt64(text), number > 0 else {
+      throw refused("give auto, off, or the most granules that a fault settles, at least 1")
+    }
+    return .upTo(number)
+  }
+
   func path() throws(HostError) -> String {
     if text.isEmpty { throw refused("give the path of a file") }
     return text

@@ -213,6 +213,7 @@ extension RunOptions {
     case .mode: mode = try value.oneOf(TouchMode.allCases)
     case .fill: fill = try value.oneOf([FillTarget.backing, .mapping])
     case .onError: onError = try value.oneOf(FailurePolicy.allCases)
+    case .faultAround: faultAround = try value.faultAround()
     case .size: size = try value.size()
     case .verify: verify = try value.oracle()
     case .deadline: deadlineNanoseconds = try value.seconds(limit: Command.Limit.deadlineSeconds)

@@ -42,6 +42,7 @@ struct RunCommand {
     var hostOptions = Host.Options()
     hostOptions.readers = options.readers
     hostOptions.onError = options.onError
+    hostOptions.faultAround = options.faultAround
     hostOptions.faultDeadlineNanoseconds = options.deadlineNanoseconds
     hostOptions.log = { level, text in
       if level != .debug { Output.note("uffdhost: \(level.rawValue): \(text)") }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two ends of a working set in a run: '--record' writes down what was touched, '--replay' fills it before it is
-// touched again. Called by the main thread.
+// The two ends of a working set in a run: '--record' writes down what
+// was touched, '--replay' fills it before it is touched again. Called by the main thread.
 import UffdHost
 import UffdReport
 import UffdWorkingSet
@@ -13,8 +13,8 @@ struct RunWorkingSets {
   private let input: (path: String, set: WorkingSet)?
   private var prefetches: [Prefetch] = []
 
-  /// Throws `.usage` for a file that cannot be written, or that holds no set of this content: before anything is
-  /// touched.
+  /// Throws `.usage` for a file that cannot be written, or that holds no set of this content: before
+  /// anything is touched.
   init(_ options: RunOptions, _ instance: Instance) throws(HostError) {
     if let path = options.record {
       let file = WorkingSetFile(path)

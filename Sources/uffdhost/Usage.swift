@@ -49,6 +49,8 @@ enum Usage {
       --fill TARGET            fill pages into the backing, for all regions, or into the
                                mapping of one (backing or mapping; default: backing)
       --readers N              threads that serve faults (default: 1)
+      --fault-around N         granules beside a fault that are filled with it: auto, off or
+                               at most N (default: auto, what each region's accesses say)
       --on-error POLICY        poison, kill or hold: what happens to a page that cannot be
                                had (default: poison)
       --deadline SECONDS       how long one fault may take before that (default: 10)

@@ -10,6 +10,7 @@ enum OptionName: String, Sendable, CaseIterable {
   case provider, threads, access, mode, passes, regions, fill, readers, size, verify, deadline, seed
   case record, replay
   case onError = "on-error"
+  case faultAround = "fault-around"
   case `private`, json, tap, seconds, only, deep, help, version
   case quick, `case`, rounds, placement, wait, save, compare, threshold
   case listen, dialect, run, log, socket

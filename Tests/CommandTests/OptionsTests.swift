@@ -53,6 +53,9 @@ private let accepted: [(String, Command)] = [
   ("--provider shmem --verify=-x", run { $0.verify = .file("-x") }),
   ("--provider shmem --on-error hold", run { $0.onError = .hold }),
   ("--provider shmem --on-error=kill", run { $0.onError = .kill }),
+  ("--provider shmem --fault-around auto", run { _ in }),
+  ("--provider shmem --fault-around off", run { $0.faultAround = .off }),
+  ("--provider shmem --fault-around=16", run { $0.faultAround = .upTo(16) }),
   ("--provider shmem --deadline 0.5", run { $0.deadlineNanoseconds = 500_000_000 }),
   ("--provider shmem --deadline 2", run { $0.deadlineNanoseconds = 2_000_000_000 }),
   ("--provider shmem --deadline 1.000000001", run { $0.deadlineNanoseconds = 1_000_000_001 }),
@@ -127,6 +130,14 @@ private let refused: [(String, String)] = [
   (
     "--provider x --on-error zero",
     "option '--on-error' cannot be 'zero': give poison, kill or hold"
+  ),
+  (
+    "--provider x --fault-around 0",
+    "option '--fault-around' cannot be '0': give auto, off, or the most granules that a fault settles, at least 1"
+  ),
+  (
+    "--provider x --fault-around on",
+    "option '--fault-around' cannot be 'on': give auto, off, or the most granules that a fault settles, at least 1"
   ),
   (
     "--provider x --size 12KB",

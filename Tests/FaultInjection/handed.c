@@ -152,6 +152,7 @@ static void play(enum handed_scenario scenario) {
   case HANDED_UNMAP: unmap(); break;
   case HANDED_FORK: generation(3); break;
   case HANDED_EXEC: execl("/bin/sleep", "sleep", "30", (char *)0); break;
+  case HANDED_RACE: CHECK(client_window_race(memory, length / 4096, seed) == 0); break;
   case HANDED_SIGBUS: sigbus(); break;
   }
   _exit(0);

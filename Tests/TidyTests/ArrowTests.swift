@@ -12,6 +12,7 @@ struct ArrowTests {
     ("Sources/UffdHost/Fault/", ["Glibc", "Synchronization", "UffdPluginABI"]),
     ("Sources/UffdHost/Provider/", ["Glibc", "Synchronization", "UffdPluginABI"]),
     ("Sources/UffdReport/", ["Glibc", "UffdHost"]),
+    ("Sources/UffdWorkingSet/", ["Glibc", "Synchronization", "UffdHost", "UffdReport"]),
     (
       "Sources/UffdServer/", ["CLinux", "Glibc", "Synchronization", "UffdHost", "UffdReport"]
     ),
@@ -22,13 +23,14 @@ struct ArrowTests {
       ["CBench", "Glibc", "Synchronization", "UffdHost", "UffdReport"]
     ),
     ("Sources/EmptyProgram/", ["Glibc"]),
+    ("Sources/UffdWorkingSet/", ["Glibc", "UffdHost", "UffdReport"]),
     ("Sources/UffdClient/", ["CUffdClient", "Glibc", "Synchronization"]),
     ("Sources/UffdDoctor/", ["CLinux", "Glibc", "KernelProbes"]),
     (
       "Sources/uffdhost/",
       [
         "Glibc", "Synchronization", "UffdBench", "UffdConformance", "UffdDoctor", "UffdHost",
-        "UffdPattern", "UffdReport", "UffdServer",
+        "UffdPattern", "UffdReport", "UffdServer", "UffdWorkingSet",
       ]
     ),
     (
@@ -38,6 +40,8 @@ struct ArrowTests {
         "UffdReport",
       ]
     ),
+    ("Sources/UffdBench/", ["CBench", "Glibc", "UffdHost", "UffdReport"]),
+    ("Sources/EmptyProgram/", ["Glibc"]),
     ("Sources/UffdPattern/", []),
     ("Sources/UffdProviderKit/", ["CLinux", "Glibc", "UffdPluginABI"]),
     (

@@ -10,8 +10,8 @@ struct SourceTests {
   private static let longestFile = 400
   /// The aim is 70.
   private static let longestFunction = 75
-  /// The contract is one header, to be read from top to bottom; so is the client library, to be copied; an example
-  /// is one file to compile.
+  /// The contract is one header, to be read from top to bottom; so is the client library, to be copied; an
+  /// example is one file to compile.
   private static let mayBeLong = [
     "Sources/UffdPluginABI/include/uffd_plugin.h", "Sources/CUffdClient/include/uffd_client.h",
     "Examples/nbd/nbd-provider.c",

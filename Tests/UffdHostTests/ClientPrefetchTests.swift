@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Other processes, recorded and prefetched: what one touched is there before the next one touches it, and whatever a
-// client does to its memory meanwhile, it reads what it should.
+// Other processes, recorded and prefetched: what one touched is there
+// before the next one touches it, and whatever a client does to its memory meanwhile, it reads what it
+// should.
 
 import FaultInjection
 import Glibc

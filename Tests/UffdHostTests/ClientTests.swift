@@ -1,6 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// Other processes as clients of the core: their memory is right whatever they do with it, and each is let go only
-// when nothing of it is missing.
+// SPDX-License-Identifier: Apache-2.0 Other processes as clients of the core: their memory is right
+// whatever they do with it, and each is let go only when nothing of it is missing.
 
 import FaultInjection
 import Glibc
@@ -116,6 +115,24 @@ struct ClientTests {
     }
   }
 
+  @Test(
+    "what it gives back while its reads take pages along reads zero, and everything else is right",
+    arguments: [TestTable.parallel, .blocking, .perInstance], [true, false])
+  func givesBack(_ table: TestTable, _ takesAlong: Bool) async {
+    await #expect(processExitsWith: .success) { [table, takesAlong] in
+      let scene = try Scene(table, .with { if !takesAlong { $0.faultAround = .off } })
+      if table != .parallel { scene.state[\.delay_us] = takesAlong ? 300 : 1 }
+      let pages: UInt64 = takesAlong ? 40_000 : 4_000
+      let instance = try Self.open(scene, pages: pages)
+      let handed = try Handed(instance, HANDED_RACE, pages: pages)
+      handed.go()
+      #expect(handed.wait(seconds: 50) == 0, "the line of handed.c less one")
+      let end = scene.host.statistics
+      #expect(end.discarded >= pages / 64 && end.givenUp == 0, "\(end)")
+      #expect(takesAlong ? end.installedAround > pages / 2 : end.installedAround == 0, "\(end)")
+    }
+  }
+
   @Test("memory that is unmapped under a sleeping thread is SIGSEGV there, and the rest goes on")
   func unmapped() async {
     await #expect(processExitsWith: .success) {
@@ -152,7 +169,12 @@ struct ClientTests {
   @Test("under the policy kill the client dies, and another one goes on")
   func killed() async {
     await #expect(processExitsWith: .success) {
-      let scene = try Scene(.parallel, .with { $0.onError = .kill })
+      let scene = try Scene(
+        .parallel,
+        .with {
+          $0.onError = .kill
+          $0.faultAround = .off
+        })
       let instance = try Self.open(scene)
       let other = try Handed(instance, HANDED_WAIT)
       other.go()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Filling listed granules before they are touched: all of them and no other, faults first, and never any harm.
+// Filling listed granules before they are touched: all of them and no
+// other, faults first, and never any harm.
 
 import FaultInjection
 import Glibc

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a recording notes: each first touch once, in the order in which it came, and nothing that was no touch.
+// What a recording notes: each first touch once, in the order in which
+// it came, and nothing that was no touch.
 
 import FaultInjection
 import Glibc

@@ -29,6 +29,9 @@ func sampleReport() -> RunReport {
   return report
 }
 
+/// With pages beside faults.
+private let aroundLine = "  around       1,234 granules filled beside a fault\n"
+
 private let sampleText = """
   shmem 1.0.0 served 226.84 MiB of shmem memory in 412.0 ms
 
@@ -58,6 +61,13 @@ private let sampleText = """
 
 @Test func `the text of a good run`() {
   #expect(sampleReport().text(color: false, width: 80) == sampleText)
+}
+
+@Test func `granules beside faults have a line of their own`() {
+  var report = sampleReport()
+  report.statistics.installedAround = 1_234
+  let text = report.text(color: false, width: 80)
+  #expect(text.replacing(aroundLine, with: "") == sampleText && text != sampleText)
 }
 
 @Test func `colour adds nothing but ink`() throws {

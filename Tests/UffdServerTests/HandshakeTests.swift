@@ -175,7 +175,8 @@ struct HandshakeTests {
     let third = try server.connect()
     try third.send("TESTA1", [TestUffd.make()])
     _ = try third.line()
-    #expect(try third.line() == "refused 2 clients are served, and no more may be; raise '--max-clients'")
+    #expect(
+      try third.line() == "refused 2 clients are served, and no more may be; raise '--max-clients'")
     #expect(try server.stop() == 0)
     let strict = try TestServer(FakeService(objection: "this memory is not for me"))
     let refused = try strict.connect()

@@ -17,7 +17,8 @@ struct RefusedUffdTests {
   }
 
   @Test func `only a userfaultfd whose handshake is done is one`() throws {
-    #expect(reason(LivePipe().descriptors(1)[0]) == "the descriptor that was sent is no userfaultfd")
+    #expect(
+      reason(LivePipe().descriptors(1)[0]) == "the descriptor that was sent is no userfaultfd")
     #expect(try reason(TestUffd.make(initialised: false)).contains("call UFFDIO_API"))
     #expect(try reason(TestUffd.make(1 << 7)).contains("UFFD_FEATURE_SIGBUS"))
     #expect(try reason(TestUffd.make()) == "")
@@ -38,7 +39,8 @@ struct RefusedUffdTests {
     #expect(received.untold == "moving, forking")
     #expect(try ReceivedUffd(TestUffd.copy(uffd)).identity == received.identity)
     #expect(try ReceivedUffd(TestUffd.make()).identity != received.identity)
-    #expect(ReceivedUffd.features(in: "pos:\t0\nAPI:\taa:80000008:1ff\n") == [.eventRemove, .initialised])
+    #expect(
+      ReceivedUffd.features(in: "pos:\t0\nAPI:\taa:80000008:1ff\n") == [.eventRemove, .initialised])
     #expect(ReceivedUffd.features(in: "pos:\t0\n") == nil)
   }
 

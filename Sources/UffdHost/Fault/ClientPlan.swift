@@ -152,5 +152,6 @@ func makeRecord(
 /// Frees a record that `makeRecord` made.
 func free(_ record: UnsafeMutablePointer<RegionRecord>) {
   unsafe record.pointee.stateMemory?.release()
+  unsafe record.pointee.streams.free()
   unsafe record.deallocate()
 }

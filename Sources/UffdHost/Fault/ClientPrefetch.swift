@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A prefetch for a client: region by region, in the order of their addresses, whatever the client does to them
-// meanwhile.
+// A prefetch for a client: region by region, in the order of their
+// addresses, whatever the client does to them meanwhile.
 
 /// What its reader knows of it.
 @safe final class ClientPrefetch: @unchecked Sendable {
@@ -40,16 +40,17 @@ extension Reader {
         return
       }
       prefetch.order = nil
-      // Where the client cut or moved the region, its parts are looked at anew: what is there is passed over.
+      // Where the client cut or moved the region, its parts are looked at anew: what is there is passed
+      // over.
       if !order.isDropped { prefetch.next = prefetch.orderEnd }
     }
     for index in unsafe 0..<session.pointee.table.count {
       let region = unsafe session.pointee.table.regions[index]
       guard unsafe region.pointee.start >= prefetch.next, unsafe !region.pointee.shape.readsZero
       else { continue }
-      let ranges = unsafe clipped(prefetch.ranges, to: region.pointee.pgoffs)
+      let ranges = unsafe clipped(prefetch.ranges, to: region.pgoffs)
       if ranges.isEmpty { continue }
-      prefetch.orderEnd = unsafe region.pointee.end
+      prefetch.orderEnd = unsafe region.end
       let order = unsafe FillOrder(
         prefetch.prefetch, region: region, ranges,
         Preparation(region.pointee.instance, ranges, port), isWhole: false)

@@ -41,8 +41,8 @@ final class Executor: @unchecked Sendable {
     queue.put(job, inBackground: inBackground)
   }
 
-  /// Runs `body` on the executor and waits for its result. Nil: the executor is closed, or it did not come to
-  /// it, or to an end, within `nanoseconds`; it may still do so later.
+  /// Runs `body` on the executor and waits for its result. Nil: the executor is closed, or it did not come
+  /// to it, or to an end, within `nanoseconds`; it may still do so later.
   func run<Result: Sendable>(
     nanoseconds: UInt64? = nil, _ body: @escaping @Sendable () -> Result
   ) -> Result? {
@@ -179,8 +179,8 @@ private func warm(
 struct SourceAnswer {
   /// Granules that the answer covers; 0: there was none to be used.
   var count: UInt64 = 0
-  /// Memory was lent that may have to come from a disk, or there is nothing but zeroes. Else asking in advance is no use:
-  /// the provider fills, or has its own memory, or answers later.
+  /// Memory was lent that may have to come from a disk, or there is nothing but zeroes. Else asking in
+  /// advance is no use: the provider fills, or has its own memory, or answers later.
   var isUseful = true
 }
 

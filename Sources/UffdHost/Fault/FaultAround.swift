@@ -2,9 +2,10 @@
 // How many pages a fault takes along, from the faults that its region has seen: a decision on plain data,
 // tested as a table. Who calls it: a reader, when it makes a question of a fault (Reader+Around).
 //
-// A fault costs some 9 us and a page that is copied along 1 us, so that pages which will be touched are cheap to
-// take along, and all others are a loss of time and of memory. Hence: nothing for a fault that continues no
-// run, twice as much each time a run goes on where it was left, and up to the length of one install.
+// A fault costs some 9 us and a page that is copied along 1 us, so that pages which will be touched are
+// cheap to take along, and all others are a loss of time and of memory. Hence: nothing for a fault that
+// continues no run, twice as much each time a run goes on where it was left, and up to the length of one
+// install.
 
 /// What limits the pages that one fault settles.
 struct AroundLimits: Equatable {
@@ -16,12 +17,12 @@ struct AroundLimits: Equatable {
   static let nothing = AroundLimits(first: 1, most: 1)
 }
 
-/// Bytes that a fault takes along at first, where that copies nothing: as much as the kernel does for a file that is
-/// mapped (`fault_around_bytes`).
+/// Bytes that a fault takes along at first, where that copies nothing: as much as the kernel does for a
+/// file that is mapped (`fault_around_bytes`).
 private let firstUncopiedBytes: UInt64 = 64 << 10
 
-/// The limits for pages that need `action`, in a region of granules of 1 << `shift` bytes. `most` is the user's wish in
-/// granules, `run` the bytes of the longest install.
+/// The limits for pages that need `action`, in a region of granules of 1 << `shift` bytes. `most` is the
+/// user's wish in granules, `run` the bytes of the longest install.
 @inline(__always)
 func aroundLimits(
   _ action: FaultAction, shift: UInt64, most: UInt64, run: UInt64
@@ -38,35 +39,39 @@ func aroundLimits(
 
 /// What a fault takes along.
 struct AroundChoice: Equatable {
-  /// With the fault's own pages. Not looked at yet: it may go beyond the region, and over pages that are settled.
+  /// With the fault's own pages. Not looked at yet: it may go beyond the region, and over pages that are
+  /// settled.
   var pages: Range<UInt64>
   /// The stream that it belongs to, and how far that one reaches now.
   var stream: Int
   var window: UInt64
 }
 
-/// Runs of pages that are being touched one after the other, up to `count` in a region at a time: where each was left,
-/// and how much was taken last. A view of words in the region's record.
+/// Runs of pages that are being touched one after the other, up to `count` in a region at a time: where
+/// each was left, and how much was taken last.
 ///
-/// Several readers may write to it at once. What is lost then is a guess: whatever comes out is held against
-/// the page states before anything is asked, and again before anything is installed.
+/// Several readers may write to it at once. What is lost then is a guess: whatever comes out is held
+/// against the page states before anything is asked, and again before anything is installed.
 @safe struct AccessStreams {
   private let words: UnsafeMutablePointer<UInt64>
   static let count = 4
   /// Three words for each: the pages taken last, from and up to, and `used << 16 | window`.
-  static let wordCount = 12
+  private static let wordCount = 12
 
-  /// `words` holds `wordCount` words, zero at first.
-  @inline(__always)
-  init(_ words: UnsafeMutablePointer<UInt64>) { unsafe self.words = words }
+  /// No run was seen yet. Whoever makes it frees it.
+  init() {
+    unsafe words = .allocate(capacity: Self.wordCount)
+    unsafe words.initialize(repeating: 0, count: Self.wordCount)
+  }
+  func free() { unsafe words.deallocate() }
 
   @inline(__always)
   private func word(_ stream: Int, _ index: Int) -> AtomicWord {
     unsafe AtomicWord(words + stream * 3 + index)
   }
 
-  /// What the faults on `fault` take along, and the stream to `note` it for. Of the streams the one that was used longest
-  /// ago makes room for a new one.
+  /// What the faults on `fault` take along, and the stream to `note` it for. Of the streams the one that
+  /// was used longest ago makes room for a new one.
   @inline(__always)
   func choose(_ fault: Range<UInt64>, _ limits: AroundLimits, _ states: PageStates) -> AroundChoice
   {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A background fill: every page of a region (drain), of a backing without any region (publish), or the pages of a
-// list, of which nobody knows yet whether anybody will touch them (prefetch).
+// A background fill: every page of a region (drain), of a backing
+// without any region (publish), or the pages of a list, of which nobody knows yet whether anybody will
+// touch them (prefetch).
 
 /// Pages that a reader fills between faults, in bounded pieces. Created by the control thread, worked on by
 /// one reader, waited for by the control thread.

@@ -28,6 +28,7 @@ import UffdPluginABI
   /// Given `contentHandle`, as `alloc` is.
   let willNeed: Range?
   let granule: UInt64
+  let granuleShift: UInt64
   /// Granules of the object.
   let count: UInt64
   /// alloc_folio may run on the reader: PARALLEL and never blocking.
@@ -54,13 +55,15 @@ import UffdPluginABI
   /// A bit for each 2 MiB of content whose lent memory was made resident once.
   let warm: UnsafeMutablePointer<UInt64>
 
-  static let warmBytes: UInt64 = 2 << 20
   /// A look-up costs no more than a call.
   @inline(__always)
   var looksUpHere: Bool { unsafe lookup == nil || isDirect }
-  /// Granules in one bit of `warm`.
+  /// Granules in one bit of `warm`: 2 MiB, or one granule.
   @inline(__always)
-  var warmGranules: UInt64 { max(1, Self.warmBytes / granule) }
+  var warmGranules: UInt64 { 1 << warmShift }
+  /// A shift and no division: the fault path asks for it several times.
+  @inline(__always)
+  var warmShift: UInt64 { 21 - min(21, granuleShift) }
 }
 
 extension UnsafeMutablePointer<InstanceRecord> {
@@ -81,12 +84,12 @@ extension UnsafeMutablePointer<InstanceRecord> {
 
   @inline(__always)
   func isWarm(_ pgoff: UInt64) -> Bool {
-    let chunk = unsafe pgoff / pointee.warmGranules
+    let chunk = unsafe pgoff >> pointee.warmShift
     return unsafe AtomicWord(pointee.warm + Int(chunk / 64)).relaxed >> (chunk % 64) & 1 == 1
   }
 
   func setWarm(_ pgoff: UInt64) {
-    let chunk = unsafe pgoff / pointee.warmGranules
+    let chunk = unsafe pgoff >> pointee.warmShift
     let word = unsafe AtomicWord(pointee.warm + Int(chunk / 64))
     var found = word.relaxed
     while !word.compareExchange(&found, found | 1 << (chunk % 64)) {}

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a prefetch does to a provider's source before a page is asked for: it says what will be needed (will_need), and
-// makes resident what would be lent, so that the disk works on many pages at once and never under a reader.
+// What a prefetch does to a provider's source before a page is asked
+// for: it says what will be needed (will_need), and makes resident what would be lent, so that the disk
+// works on many pages at once and never under a reader.
 import Synchronization
 import UffdPluginABI
 
-/// The source of one fill of listed pages, made ready by the instance's workers in bounded steps, one after the other;
-/// faults come in between. The reader fills what is ready.
+/// The source of one fill of listed pages, made ready by the instance's workers in bounded steps, one after
+/// the other; faults come in between. The reader fills what is ready.
 @safe final class Preparation: @unchecked Sendable {
   let instance: UnsafeMutablePointer<InstanceRecord>
   private let ranges: [Range<UInt64>]
@@ -27,13 +28,16 @@ import UffdPluginABI
     var passed: UInt64 = 0
   }
 
-  /// At most so much is announced and not yet resident: a fault's own read stands behind it in the disk's queue.
+  /// At most so much is announced and not yet resident: a fault's own read stands behind it in the disk's
+  /// queue.
   private static let leadBytes: UInt64 = 8 << 20
-  /// What one step does at most: calls of will_need, runs that it makes resident, and bytes of one of either.
+  /// What one step does at most: calls of will_need, runs that it makes resident, and bytes of one of
+  /// either.
   private static let stepCalls = 128
   private static let stepRuns = 32
   private static let stepBytes: UInt64 = 1 << 20
-  /// Runs with no more than this between them are announced as one: reading it costs less than another request.
+  /// Runs with no more than this between them are announced as one: reading it costs less than another
+  /// request.
   private static let bridgeBytes: UInt64 = 16 << 10
 
   /// Nil: the provider has no source that could be made ready.

@@ -43,7 +43,8 @@ import UffdPluginABI
   /// The object's granules in question.
   var pgoff: UInt64 = 0
   var count: UInt64 = 0
-  /// Somebody sleeps on these granules; what the question has outside of them is taken along, and nobody misses it.
+  /// Somebody sleeps on these granules; what the question has outside of them is taken along, and nobody
+  /// misses it.
   var wanted: Range<UInt64> = 0..<UInt64.max
   /// These backing pages are claimed (`filling`) for this question.
   var claimed = false
@@ -74,29 +75,41 @@ import UffdPluginABI
   var addedCount: UInt64 = 0
   /// What filemap_add said, when a worker asked it.
   var accountStatus = uffd_status.ok
+}
 
+// Of the pointer, not of the question: a property of the question would copy all of it first.
+extension UnsafeMutablePointer<Question> {
   /// Some of its pages are taken along.
   @inline(__always)
-  var takesAlong: Bool { pgoff < wanted.lowerBound || pgoff + count > wanted.upperBound }
+  var takesAlong: Bool {
+    unsafe pointee.pgoff < pointee.wanted.lowerBound
+      || pointee.pgoff + pointee.count > pointee.wanted.upperBound
+  }
   /// All of them are.
   @inline(__always)
-  var isUnwanted: Bool { pgoff >= wanted.upperBound || pgoff + count <= wanted.lowerBound }
-  /// Pages that nobody misses are not waited for, but a prefetch has the time until the address space stands still.
-  func mayWait(_ waiting: Waiting) -> Bool { unsafe order != nil && waiting == .kernel }
+  var isUnwanted: Bool {
+    unsafe pointee.pgoff >= pointee.wanted.upperBound
+      || pointee.pgoff + pointee.count <= pointee.wanted.lowerBound
+  }
+  /// Pages that nobody misses are not waited for, but a prefetch has the time until the address space
+  /// stands still.
   @inline(__always)
-  func isWanted(_ index: UInt64) -> Bool { wanted.contains(pgoff + index) }
-  /// How many of the pages before `end` are.
+  func mayWait(_ waiting: Waiting) -> Bool { unsafe pointee.order != nil && waiting == .kernel }
+  @inline(__always)
+  func isWanted(_ index: UInt64) -> Bool { unsafe pointee.wanted.contains(pointee.pgoff + index) }
+  /// How many of the pages before `end` are taken along.
   @inline(__always)
   func unwanted(before end: UInt64) -> UInt64 {
     // A prefetch is counted by whoever asked for it.
-    if unsafe order != nil { return 0 }
-    let low = max(pgoff, wanted.lowerBound)
-    let high = min(end, wanted.upperBound)
-    return end - pgoff - (low < high ? high - low : 0)
+    if unsafe pointee.order != nil { return 0 }
+    let low = unsafe max(pointee.pgoff, pointee.wanted.lowerBound)
+    let high = unsafe min(end, pointee.wanted.upperBound)
+    return unsafe end - pointee.pgoff - (low < high ? high - low : 0)
   }
 }
 
-/// Tickets that no reader has: a kick for one is ignored. For questions that are asked beside the fault path.
+/// Tickets that no reader has: a kick for one is ignored. For questions that are asked beside the fault
+/// path.
 enum LooseTicket {
   private static let last = Mutex<UInt64>(0)
 

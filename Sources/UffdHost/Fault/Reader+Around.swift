@@ -1,11 +1,10 @@
-// SPDX-License-Identifier: Apache-2.0
-// Pages that a fault takes along (FaultAround.swift says how many). Where the answer costs nothing but the copying they
-// are part of the fault's own question: one question, one install. Where it takes time they have a question of
-// their own, behind the fault's.
+// SPDX-License-Identifier: Apache-2.0 Pages that a fault takes along (FaultAround.swift says how many).
+// Where the answer costs nothing but the copying they are part of the fault's own question: one question,
+// one install. Where it takes time they have a question of their own, behind the fault's.
 //
-// Nobody waits for them, so they never do harm: whatever a question meets beyond plain success, it first sheds what it
-// takes along, and a question that has nothing else ends. Such pages are not given up, not poisoned, not tried
-// again, and not put off; whoever touches them asks anew.
+// Nobody waits for them, so they never do harm: whatever a question meets beyond plain success, it first
+// sheds what it takes along, and a question that has nothing else ends. Such pages are not given up, not
+// poisoned, not tried again, and not put off; whoever touches them asks anew.
 import UffdPluginABI
 
 /// Pages of a fault's neighbourhood, as granules of the object: before the fault, and behind it.
@@ -15,8 +14,8 @@ struct Company {
 }
 
 extension Reader {
-  /// Extends the question of a fault over the pages that it takes along. What is returned is to be asked separately, after
-  /// the fault.
+  /// Extends the question of a fault over the pages that it takes along. What is returned is to be asked
+  /// separately, after the fault.
   @inline(__always)
   mutating func takeAlong(_ question: UnsafeMutablePointer<Question>) -> Company? {
     let region = unsafe question.pointee.region!
@@ -28,7 +27,7 @@ extension Reader {
     if action == .fill, unsafe region.pointee.shape.arrivesFilled { return nil }
     let first = unsafe question.pointee.pgoff - region.pointee.firstPgoff
     let fault = unsafe first..<(first + question.pointee.count)
-    let streams = unsafe AccessStreams(region.streams)
+    let streams = unsafe region.pointee.streams
     let choice = unsafe streams.choose(fault, limits, region.pointee.states)
     var (low, high) = (fault.lowerBound, fault.upperBound)
     while low > choice.pages.lowerBound, unsafe isAlike(question, region, low - 1, action) {
@@ -54,7 +53,7 @@ extension Reader {
 
   /// Whether a page beside a fault is missing, too, and needs the same to be done.
   @inline(__always)
-  private func isAlike(
+  private mutating func isAlike(
     _ question: UnsafeMutablePointer<Question>, _ region: UnsafeMutablePointer<RegionRecord>,
     _ page: UInt64, _ action: FaultAction
   ) -> Bool {
@@ -67,20 +66,25 @@ extension Reader {
   mutating func fetch(
     _ company: Company, beside region: UnsafeMutablePointer<RegionRecord>, _ kind: FaultKind
   ) {
-    for pages in [company.behind, company.before] where !pages.isEmpty {
-      guard unsafe mayFetch(region.pointee.instance), let question = unsafe questions.take() else {
-        return
-      }
-      unsafe question.pointee.kind = kind
-      unsafe question.pointee.access = uffd_access.prefetch.rawValue
-      unsafe question.pointee.region = unsafe region
-      unsafe question.pointee.instance = unsafe region.pointee.instance
-      unsafe question.pointee.backing = unsafe region.pointee.backing
-      unsafe question.pointee.pgoff = pages.lowerBound
-      unsafe question.pointee.count = UInt64(pages.count)
-      unsafe question.pointee.wanted = 0..<0
-      unsafe work(question)
+    if !company.behind.isEmpty { unsafe fetch(company.behind, beside: region, kind) }
+    if !company.before.isEmpty { unsafe fetch(company.before, beside: region, kind) }
+  }
+
+  private mutating func fetch(
+    _ pages: Range<UInt64>, beside region: UnsafeMutablePointer<RegionRecord>, _ kind: FaultKind
+  ) {
+    guard unsafe mayFetch(region.pointee.instance), let question = unsafe questions.take() else {
+      return
     }
+    unsafe question.pointee.kind = kind
+    unsafe question.pointee.access = uffd_access.prefetch.rawValue
+    unsafe question.pointee.region = unsafe region
+    unsafe question.pointee.instance = unsafe region.pointee.instance
+    unsafe question.pointee.backing = unsafe region.pointee.backing
+    unsafe question.pointee.pgoff = pages.lowerBound
+    unsafe question.pointee.count = pages.upperBound - pages.lowerBound
+    unsafe question.pointee.wanted = 0..<0
+    unsafe work(question)
   }
 
   /// With more questions open than this nothing is taken along.
@@ -88,36 +92,37 @@ extension Reader {
   /// Questions about pages that nobody waits for, of one reader about one instance.
   private static let mostFetches = 4
 
-  /// Whether an instance has nothing better to do. A worker that is busy with pages that nobody waits for keeps the next
-  /// fault waiting.
-  private func mayFetch(_ instance: UnsafeMutablePointer<InstanceRecord>) -> Bool {
+  /// Whether an instance has nothing better to do. A worker that is busy with pages that nobody waits for
+  /// keeps the next fault waiting.
+  private mutating func mayFetch(_ instance: UnsafeMutablePointer<InstanceRecord>) -> Bool {
     guard questions.activeCount <= Self.mostOpen,
       unsafe instance.inFlight.relaxed <= (instance.pointee.workers + 1) / 2
     else { return false }
     var open = 0
     for index in 0..<questions.activeCount {
       let other = unsafe questions.slots + Int(questions.active[index])
-      if unsafe other.pointee.isUnwanted, unsafe other.pointee.instance == instance { open += 1 }
+      if unsafe other.isUnwanted, unsafe other.pointee.instance == instance { open += 1 }
     }
     return open < Self.mostFetches
   }
 
-  /// Whether the pages of a fault are being fetched already. Backing pages are claimed; others are looked for.
+  /// Whether the pages of a fault are being fetched already. Backing pages are claimed; others are looked
+  /// for.
   @inline(__always)
-  func isFetched(_ question: UnsafeMutablePointer<Question>) -> Bool {
+  mutating func isFetched(_ question: UnsafeMutablePointer<Question>) -> Bool {
     if unsafe questions.activeCount == 0 || question.pointee.claimed { return false }
     let instance = unsafe question.pointee.instance!
     return unsafe (instance.pointee.lends || !instance.isPrompt) && isUnderWay(question)
   }
 
   @inline(never)
-  private func isUnderWay(_ question: UnsafeMutablePointer<Question>) -> Bool {
+  private mutating func isUnderWay(_ question: UnsafeMutablePointer<Question>) -> Bool {
     guard unsafe question.pointee.region != nil, questions.activeCount <= Self.mostOpen,
-      unsafe !question.pointee.isUnwanted
+      unsafe !question.isUnwanted
     else { return false }
     for index in 0..<questions.activeCount {
       let other = unsafe questions.slots + Int(questions.active[index])
-      if unsafe other.pointee.isUnwanted, unsafe other.pointee.region == question.pointee.region,
+      if unsafe other.isUnwanted, unsafe other.pointee.region == question.pointee.region,
         unsafe other.pointee.pgoff <= question.pointee.pgoff,
         unsafe question.pointee.pgoff + question.pointee.count
           <= other.pointee.pgoff + other.pointee.count
@@ -129,7 +134,7 @@ extension Reader {
   }
 
   /// Takes what nobody waits for out of a question.
-  private func narrow(_ question: UnsafeMutablePointer<Question>) -> Company {
+  private mutating func narrow(_ question: UnsafeMutablePointer<Question>) -> Company {
     unsafe unclaim(question)
     let low = unsafe max(question.pointee.pgoff, question.pointee.wanted.lowerBound)
     let end = unsafe question.pointee.pgoff + question.pointee.count
@@ -144,7 +149,7 @@ extension Reader {
   /// Something stands in the way of a question that takes pages along: on without them. It holds no answer.
   @inline(never)
   mutating func shed(_ question: UnsafeMutablePointer<Question>) {
-    if unsafe question.pointee.isUnwanted {
+    if unsafe question.isUnwanted {
       unsafe unclaim(question)
       if let order = unsafe question.pointee.order {
         unsafe addFailure(to: order, question.pointee.count)
@@ -160,7 +165,7 @@ extension Reader {
   /// Gives a question to the workers: what is waited for first.
   @inline(never)
   mutating func handFirst(_ question: UnsafeMutablePointer<Question>) {
-    guard unsafe question.pointee.takesAlong, unsafe !question.pointee.isUnwanted else {
+    guard unsafe question.takesAlong, unsafe !question.isUnwanted else {
       return unsafe hand(question)
     }
     let (region, kind) = unsafe (question.pointee.region!, question.pointee.kind)
@@ -169,11 +174,12 @@ extension Reader {
     unsafe fetch(company, beside: region, kind)
   }
 
-  /// The provider says that its answer will come later. From now on a fault of it is asked for alone, and this one is.
+  /// The provider says that its answer will come later. From now on a fault of it is asked for alone, and
+  /// this one is.
   @inline(never)
   mutating func askLater(_ question: UnsafeMutablePointer<Question>) {
     unsafe question.pointee.instance!.answersLater()
-    guard unsafe question.pointee.takesAlong, unsafe !question.pointee.isUnwanted else {
+    guard unsafe question.takesAlong, unsafe !question.isUnwanted else {
       return unsafe park(question, .provider)
     }
     let (region, kind) = unsafe (question.pointee.region!, question.pointee.kind)
@@ -184,8 +190,8 @@ extension Reader {
     unsafe fetch(company, beside: region, kind)
   }
 
-  /// A worker did not come back in time with pages that nobody waits for. Whoever touches them may ask for them
-  /// anew, unless the worker could still account them.
+  /// A worker did not come back in time with pages that nobody waits for. Whoever touches them may ask for
+  /// them anew, unless the worker could still account them.
   mutating func leaveBehind(_ question: UnsafeMutablePointer<Question>) {
     if unsafe question.pointee.instance!.pointee.isDirect { unsafe unclaim(question) }
     if let order = unsafe question.pointee.order {

@@ -36,7 +36,7 @@ extension Reader {
 
   /// What get_folio_noalloc answered for the first page of the question.
   mutating func lookedUp(_ question: UnsafeMutablePointer<Question>, _ status: uffd_status) {
-    if status != .ok, unsafe question.pointee.takesAlong { return unsafe shed(question) }
+    if status != .ok, unsafe question.takesAlong { return unsafe shed(question) }
     switch status {
     case .ok: unsafe mapCached(question)
     case .busy: unsafe park(question, .provider)
@@ -62,7 +62,7 @@ extension Reader {
     guard let region = unsafe question.pointee.region else { return unsafe end(question) }
     let granule = unsafe region.pointee.granule
     let first = unsafe question.pointee.pgoff - region.pointee.firstPgoff
-    let start = unsafe region.pointee.address(of: first)
+    let start = unsafe region.address(of: first)
     let length = unsafe question.pointee.count * granule
     var offset: UInt64 = 0
     var piece = length
@@ -98,7 +98,7 @@ extension Reader {
     unsafe markMapped(region, first, settled)
     exclusion.endInstall()
     unsafe counters.add(
-      .around, question.pointee.unwanted(before: question.pointee.pgoff + settled))
+      .around, question.unwanted(before: question.pointee.pgoff + settled))
     if unsafe settled == question.pointee.count { return unsafe end(question) }
     var rest = unsafe question
     if settled > 0 {
@@ -113,10 +113,10 @@ extension Reader {
     }
   }
 
-  /// How many pages of the question from the `index`th on may be continued: private memory that was discarded, and
-  /// poisoned memory, may not.
+  /// How many pages of the question from the `index`th on may be continued: private memory that was
+  /// discarded, and poisoned memory, may not.
   @inline(__always)
-  private func standing(
+  private mutating func standing(
     _ question: UnsafeMutablePointer<Question>, _ region: UnsafeMutablePointer<RegionRecord>,
     from index: UInt64
   ) -> UInt64 {
@@ -127,22 +127,23 @@ extension Reader {
       if unsafe state == .poisoned || (state == .discarded && !region.pointee.shape.shared) {
         break
       }
-      if state != .unmapped, unsafe !question.pointee.isWanted(next) { break }
+      if state != .unmapped, unsafe !question.isWanted(next) { break }
       next += 1
     }
     return next - index
   }
 
-  private func markMapped(
+  private mutating func markMapped(
     _ region: UnsafeMutablePointer<RegionRecord>, _ first: UInt64, _ count: UInt64
   ) {
     for index in 0..<count { unsafe region.pointee.states.set(first + index, .mapped) }
   }
 
-  /// The first page was published and is gone from the cache: a client punched it. It reads zero from now on.
+  /// The first page was published and is gone from the cache: a client punched it. It reads zero from now
+  /// on.
   @inline(never)
   private mutating func punched(_ question: UnsafeMutablePointer<Question>) {
-    if unsafe question.pointee.takesAlong { return unsafe shed(question) }
+    if unsafe question.takesAlong { return unsafe shed(question) }
     guard let backing = unsafe question.pointee.backing,
       unsafe question.pointee.region?.pointee.shape.arrivesFilled == false
     else {
@@ -185,7 +186,7 @@ extension Reader {
   /// meanwhile, or the punch could hit what another reader publishes.
   @inline(never)
   mutating func evict(_ question: UnsafeMutablePointer<Question>) {
-    if unsafe question.pointee.takesAlong { return unsafe shed(question) }
+    if unsafe question.takesAlong { return unsafe shed(question) }
     guard let backing = unsafe question.pointee.backing else {
       return unsafe giveUp(question, .hostBug)
     }
@@ -214,7 +215,7 @@ extension Reader {
     {
       let page = unsafe question.pointee.pgoff - region.pointee.firstPgoff
       let state =
-        unsafe region.pointee.backingState(page) == .punched ? BackingPage.punched : .absent
+        unsafe region.backingState(page) == .punched ? BackingPage.punched : .absent
       guard unsafe claim(question, from: state) else { return }
     }
     var folio = unsafe emptyFolio()

@@ -37,7 +37,8 @@ extension Reader {
     nextCare = 0
   }
 
-  /// Finds out which clients are gone, comes back to what was paused, goes on with drains, and frees what ended.
+  /// Finds out which clients are gone, comes back to what was paused, goes on with drains, and frees what
+  /// ended.
   mutating func lookAfterClients() {
     let now = monotonicNanoseconds()
     for drain in drains where now >= drain.due { advance(drain, now) }
@@ -73,8 +74,8 @@ extension Reader {
     }
   }
 
-  /// Whether the memory behind the session that is attended to still exists. CONTINUE at an address that is in no
-  /// registration: ENOENT (or EAGAIN) while it lives, ESRCH when it is gone; it never does anything.
+  /// Whether the memory behind the session that is attended to still exists. CONTINUE at an address that is
+  /// in no registration: ENOENT (or EAGAIN) while it lives, ESRCH when it is gone; it never does anything.
   func isAlive() -> Bool {
     calls.continue(0x7fff_ffff_0000, length: 4096).error != Errno.ESRCH.rawValue
   }
@@ -195,8 +196,8 @@ extension Reader {
 
   // MARK: fork
 
-  /// The client forked: the child's pages fault on a uffd of its own, which the kernel has put into our table
-  /// (`resolve_userfault_fork`). It has the same regions, in the state in which they are now.
+  /// The client forked: the child's pages fault on a uffd of its own, which the kernel has put into our
+  /// table (`resolve_userfault_fork`). It has the same regions, in the state in which they are now.
   mutating func fork(_ descriptor: Int32) {
     guard let parent = unsafe session.pointee.client?.takeUnretainedValue() else { return }
     let uffd = Descriptor(owning: descriptor)
@@ -238,8 +239,8 @@ extension Reader {
       backing: region.pointee.backing, memory, states)
   }
 
-  /// read(2) could not hand out a fork's uffd for want of a descriptor: one is kept for this. Until there is room
-  /// again, the client's fork(2) waits.
+  /// read(2) could not hand out a fork's uffd for want of a descriptor: one is kept for this. Until there
+  /// is room again, the client's fork(2) waits.
   @inline(never)
   mutating func unreadableFork(_ error: Errno) {
     let client = unsafe session.pointee.client?._withUnsafeGuaranteedRef { $0.id } ?? 0

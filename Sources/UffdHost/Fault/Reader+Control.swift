@@ -59,7 +59,7 @@ extension Reader {
   /// Ends a question whose region is gone.
   private mutating func drop(_ question: UnsafeMutablePointer<Question>) {
     unsafe unclaim(question)
-    if let order = unsafe question.pointee.order, unsafe question.pointee.isUnwanted {
+    if let order = unsafe question.pointee.order, unsafe question.isUnwanted {
       unsafe addFailure(to: order, question.pointee.count)
     }
     unsafe end(question)
@@ -68,8 +68,8 @@ extension Reader {
   /// An order that can take another piece now.
   var canFill: Bool { fills.contains { $0.canGoOn } }
 
-  /// Fills what one install at most fills of the first order that has room for another question, and ends orders that
-  /// are done.
+  /// Fills what one install at most fills of the first order that has room for another question, and ends
+  /// orders that are done.
   mutating func fillPiece() {
     if let place = fills.firstIndex(where: { $0.canGoOn }) {
       let order = fills[place]
@@ -84,8 +84,8 @@ extension Reader {
     }
   }
 
-  /// Bounded, for a fault may be waiting: in what is filled, in how many pieces that is, and in how many pages are
-  /// looked at in vain.
+  /// Bounded, for a fault may be waiting: in what is filled, in how many pieces that is, and in how many
+  /// pages are looked at in vain.
   private mutating func fill(_ order: FillOrder) {
     var (looks, pieces) = (0, 0)
     var bytes: UInt64 = 0
@@ -104,9 +104,9 @@ extension Reader {
   }
 
   /// Whether a background fill has to do anything about a granule. Without a region, only what is absent;
-  /// for a region that is to be let go, what would not read right once the kernel serves it alone; as a hint,
-  /// what nobody has touched.
-  private func isUnfilled(_ order: FillOrder, _ pgoff: UInt64) -> Bool {
+  /// for a region that is to be let go, what would not read right once the kernel serves it alone; as a
+  /// hint, what nobody has touched.
+  private mutating func isUnfilled(_ order: FillOrder, _ pgoff: UInt64) -> Bool {
     guard let region = unsafe order.region else {
       let state = unsafe order.backing!.pointee.states.backing(pgoff)
       return state == .absent || state == .filling
@@ -117,7 +117,7 @@ extension Reader {
     return unsafe isUnfilled(region, pgoff)
   }
 
-  func isUnfilled(_ region: UnsafeMutablePointer<RegionRecord>, _ pgoff: UInt64) -> Bool {
+  mutating func isUnfilled(_ region: UnsafeMutablePointer<RegionRecord>, _ pgoff: UInt64) -> Bool {
     let shape = unsafe region.pointee.shape
     switch unsafe region.pointee.states.region(pgoff - region.pointee.firstPgoff) {
     case .mapped, .poisoned: return false
@@ -125,7 +125,7 @@ extension Reader {
     case .discarded: return unsafe !shape.shared && region.pointee.backing != nil
     case .unmapped:
       guard shape.fillsBacking, !shape.arrivesFilled,
-        let state = unsafe region.pointee.backingState(pgoff - region.pointee.firstPgoff)
+        let state = unsafe region.backingState(pgoff - region.pointee.firstPgoff)
       else { return true }
       return state == .absent || state == .filling
     }
@@ -141,7 +141,7 @@ extension Reader {
     exclusion.beginReading()
     defer { exclusion.endReading() }
     var unfilled: UInt64 = 0
-    for pgoff in unsafe region.pointee.pgoffs where isUnfilled(order, pgoff) {
+    for pgoff in unsafe region.pgoffs where isUnfilled(order, pgoff) {
       // A discarded page stays discarded; it was zeroed unless another discard came since.
       let page = unsafe pgoff - region.pointee.firstPgoff
       let isZeroed =

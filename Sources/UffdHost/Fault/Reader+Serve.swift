@@ -27,7 +27,7 @@ extension Reader {
   private mutating func raise(_ fault: MergedFault, _ length: UInt64) {
     guard let question = unsafe questions.take() else {
       // 32,768 questions are open. The threads ask again.
-      let start = unsafe fault.region.pointee.address(of: fault.page)
+      let start = unsafe fault.region.address(of: fault.page)
       unsafe calls.wake(start, length: length << fault.region.pointee.granuleShift)
       reporter.tooManyQuestions()
       return
@@ -38,7 +38,7 @@ extension Reader {
     unsafe question.pointee.region = unsafe region
     unsafe question.pointee.instance = unsafe region.pointee.instance
     unsafe question.pointee.backing = unsafe region.pointee.backing
-    unsafe question.pointee.pgoff = unsafe region.pointee.pgoff(of: fault.page)
+    unsafe question.pointee.pgoff = unsafe region.pgoff(of: fault.page)
     unsafe question.pointee.count = length
     // What is taken along raises no fault, and a recording would not see it.
     guard mostAround > 1, unsafe region.pointee.touches == nil,
@@ -62,7 +62,7 @@ extension Reader {
   }
 
   /// What the first page needs, and how many pages need the same.
-  private func judge(_ question: UnsafeMutablePointer<Question>) -> (FaultAction, UInt64) {
+  private mutating func judge(_ question: UnsafeMutablePointer<Question>) -> (FaultAction, UInt64) {
     if unsafe question.pointee.isGivenUp { return unsafe (.poison, question.pointee.count) }
     let action = unsafe action(question, question.pointee.pgoff)
     var length: UInt64 = 1
@@ -75,7 +75,7 @@ extension Reader {
   }
 
   @inline(__always)
-  func action(_ question: UnsafeMutablePointer<Question>, _ pgoff: UInt64) -> FaultAction {
+  mutating func action(_ question: UnsafeMutablePointer<Question>, _ pgoff: UInt64) -> FaultAction {
     guard let region = unsafe question.pointee.region else {
       // A publish: only what is absent concerns it.
       switch unsafe question.pointee.backing!.pointee.states.backing(pgoff) {
@@ -87,7 +87,7 @@ extension Reader {
     let page = unsafe pgoff - region.pointee.firstPgoff
     let state = unsafe region.pointee.states.region(page)
     let action = unsafe decide(
-      question.pointee.kind, region.pointee.shape, state, region.pointee.backingState(page))
+      question.pointee.kind, region.pointee.shape, state, region.backingState(page))
     return unsafe question.pointee.wanted.contains(pgoff) ? action : action.forNobody(state)
   }
 
@@ -110,7 +110,7 @@ extension Reader {
     unsafe copyPlace(of: question, to: other)
     unsafe other.pointee.pgoff = pgoff
     unsafe other.pointee.count = rest
-    if unsafe other.pointee.isUnwanted {
+    if unsafe other.isUnwanted {
       unsafe other.pointee.access = uffd_access.prefetch.rawValue
     }
     unsafe other.pointee.order = unsafe question.pointee.order
@@ -122,7 +122,7 @@ extension Reader {
   }
 
   /// Makes a question about the same pages.
-  func copyPlace(
+  mutating func copyPlace(
     of question: UnsafeMutablePointer<Question>, to other: UnsafeMutablePointer<Question>
   ) {
     unsafe other.pointee.kind = unsafe question.pointee.kind
@@ -155,7 +155,7 @@ extension Reader {
   mutating func end(_ question: UnsafeMutablePointer<Question>) {
     if let order = unsafe question.pointee.order {
       unsafe settle(order, question.pointee.count)
-    } else if unsafe question.pointee.born != 0, unsafe !question.pointee.isUnwanted {
+    } else if unsafe question.pointee.born != 0, unsafe !question.isUnwanted {
       unsafe noteLatency(question)
     }
     unsafe questions.end(question)
@@ -170,9 +170,11 @@ extension Reader {
   }
 
   /// Wakes the threads that sleep on these pages; they ask again and tell the new truth.
-  func wake(_ region: UnsafeMutablePointer<RegionRecord>?, _ pgoff: UInt64, _ count: UInt64) {
+  mutating func wake(
+    _ region: UnsafeMutablePointer<RegionRecord>?, _ pgoff: UInt64, _ count: UInt64
+  ) {
     guard let region = unsafe region else { return }
-    let start = unsafe region.pointee.address(of: pgoff - region.pointee.firstPgoff)
+    let start = unsafe region.address(of: pgoff - region.pointee.firstPgoff)
     unsafe calls.wake(start, length: count << region.pointee.granuleShift)
   }
 }

@@ -26,33 +26,36 @@ import Synchronization
   var touches: TouchTable?
   /// Keeps the states of a client's region; parts of a region that was cut share it.
   var stateMemory: Unmanaged<Mapping>?
-  /// Where its faults went on, see `AccessStreams`. A hint, and any reader's.
-  var streamWords = InlineArray<12, UInt64>(repeating: 0)
+  /// Where its faults went on. Behind a pointer, so that a record stays small enough to be kept in
+  /// registers.
+  let streams = AccessStreams()
   /// Counts the discards of this region. Written while reading is excluded.
   var discards: UInt64 = 0
   /// `discards` when the last fill of all of it began.
   var discardsAtFill = UInt64.max
-
-  var pgoffs: Range<UInt64> { firstPgoff..<(firstPgoff + length >> granuleShift) }
-  var end: UInt64 { start + length }
-  @inline(__always)
-  func page(of address: UInt64) -> UInt64 { (address - start) >> granuleShift }
-  @inline(__always)
-  func address(of page: UInt64) -> UInt64 { start + page << granuleShift }
-  @inline(__always)
-  func pgoff(of page: UInt64) -> UInt64 { firstPgoff + page }
-  @inline(__always)
-  func backingState(_ page: UInt64) -> BackingPage? {
-    unsafe backing?.pointee.states.backing(firstPgoff + page)
-  }
 }
 
+// Of the pointer, not of the record: a method of the record would copy all of it first.
 extension UnsafeMutablePointer<RegionRecord> {
-  /// The words of `AccessStreams`.
   @inline(__always)
-  var streams: UnsafeMutablePointer<UInt64> {
-    unsafe UnsafeMutableRawPointer(pointer(to: \.streamWords)!).assumingMemoryBound(
-      to: UInt64.self)
+  var pgoffs: Range<UInt64> {
+    unsafe pointee.firstPgoff..<(pointee.firstPgoff + pointee.length >> pointee.granuleShift)
+  }
+  @inline(__always)
+  var end: UInt64 { unsafe pointee.start + pointee.length }
+  @inline(__always)
+  func page(of address: UInt64) -> UInt64 {
+    unsafe (address - pointee.start) >> pointee.granuleShift
+  }
+  @inline(__always)
+  func address(of page: UInt64) -> UInt64 {
+    unsafe pointee.start + page << pointee.granuleShift
+  }
+  @inline(__always)
+  func pgoff(of page: UInt64) -> UInt64 { unsafe pointee.firstPgoff + page }
+  @inline(__always)
+  func backingState(_ page: UInt64) -> BackingPage? {
+    unsafe pointee.backing?.pointee.states.backing(pointee.firstPgoff + page)
   }
 }
 
@@ -123,7 +126,8 @@ enum RegionIdentifier {
     return unsafe address - region.pointee.start < region.pointee.length ? region : nil
   }
 
-  /// The region that `address` lies in or, if in none, that ends below it: the last one that begins at or before.
+  /// The region that `address` lies in or, if in none, that ends below it: the last one that begins at or
+  /// before.
   func below(_ address: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
     var found: UnsafeMutablePointer<RegionRecord>?
     for index in 0..<count where unsafe regions[index].pointee.start <= address {
@@ -147,7 +151,7 @@ enum RegionIdentifier {
     if overflow { return true }
     for index in 0..<count {
       let region = unsafe regions[index]
-      if unsafe start < region.pointee.end && region.pointee.start < end { return true }
+      if unsafe start < region.end && region.pointee.start < end { return true }
     }
     return false
   }

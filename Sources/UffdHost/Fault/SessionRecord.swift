@@ -18,8 +18,8 @@
   var isOwnProcess: Bool { unsafe client == nil }
   /// An install found that the memory is gone (ESRCH).
   var isSuspect = false
-  /// Its turn is not read before this moment, in nanoseconds of CLOCK_MONOTONIC: the kernel could not hand out
-  /// what it has.
+  /// Its turn is not read before this moment, in nanoseconds of CLOCK_MONOTONIC: the kernel could not hand
+  /// out what it has.
   var pausedUntil: UInt64 = 0
   /// The session has ended, and is freed at the end of the reader's turn.
   var hasEnded = false

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// When each granule of an object was first touched: what a recording is made of. Written on the fault path by any
-// reader, with one relaxed store for each first touch; whoever wants the recording looks at it meanwhile.
+// When each granule of an object was first touched: what a recording is
+// made of. Written on the fault path by any reader, with one relaxed store for each first touch; whoever
+// wants the recording looks at it meanwhile.
 
-/// A word for each granule: 0, or the moment of its first fault in nanoseconds of CLOCK_MONOTONIC. In memory
-/// that costs nothing where nobody touches anything.
+/// A word for each granule: 0, or the moment of its first fault in nanoseconds of CLOCK_MONOTONIC. In
+/// memory that costs nothing where nobody touches anything.
 @safe struct TouchTable: @unchecked Sendable {
   private let words: UnsafeMutablePointer<UInt64>
   let count: UInt64
@@ -31,8 +32,8 @@
   }
 }
 
-/// The moments of one batch of messages: the clock is read once, when the first touch of it is noted, and the order
-/// of the messages is kept.
+/// The moments of one batch of messages: the clock is read once, when the first touch of it is noted, and
+/// the order of the messages is kept.
 struct BatchMoment {
   private var last: UInt64 = 0
 

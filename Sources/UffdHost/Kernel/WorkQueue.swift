@@ -3,8 +3,9 @@
 import CLinux
 import Glibc
 
-/// Two lanes, each first in, first out, any number of producers and consumers (pthread_mutex_t, pthread_cond_t). What is
-/// in the background comes when nothing else is there, but every eighth time at least.
+/// Two lanes, each first in, first out, any number of producers and consumers (pthread_mutex_t,
+/// pthread_cond_t). What is in the background comes when nothing else is there, but every eighth time at
+/// least.
 @safe final class WorkQueue<Job>: @unchecked Sendable {
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let condition: UnsafeMutablePointer<pthread_cond_t>
@@ -63,8 +64,8 @@ import Glibc
     return true
   }
 
-  /// Waits for a job, at most until `limit` (nanoseconds of CLOCK_MONOTONIC; nil: for ever). Nil: the time is
-  /// over, or the queue is closed and empty.
+  /// Waits for a job, at most until `limit` (nanoseconds of CLOCK_MONOTONIC; nil: for ever). Nil: the time
+  /// is over, or the queue is closed and empty.
   func take(until limit: UInt64? = nil) -> Job? {
     unsafe pthread_mutex_lock(mutex)
     defer { unsafe pthread_mutex_unlock(mutex) }

@@ -5,7 +5,8 @@ import Glibc
 import Synchronization
 import UffdPluginABI
 
-/// The provider's side of an `Instance`: its pointer, what it declared, the strings and services lent to it.
+/// The provider's side of an `Instance`: its pointer, what it declared, the strings and services lent to
+/// it.
 @safe final class ConfiguredProvider: @unchecked Sendable {
   let provider: Provider
   let traits: Traits
@@ -164,7 +165,8 @@ import UffdPluginABI
       lookup: raw.get_folio_noalloc, filemapAdd: raw.filemap_add,
       filemapRemove: raw.filemap_remove, discard: raw.discard, cancel: raw.cancel,
       willNeed: content != nil ? DeclaredFile.willNeed : raw.will_need,
-      granule: traits.granule, count: count, isInline: isInline,
+      granule: traits.granule,
+      granuleShift: UInt64(traits.granule.trailingZeroBitCount), count: count, isInline: isInline,
       isDirect: traits.threadModel == .parallel,
       lends: content != nil || raw.operations.contains(.lend),
       holeIsZero: traits.holeIsZero, workers: UInt64(workers),
@@ -239,8 +241,8 @@ import UffdPluginABI
 }
 
 extension Provider {
-  /// Runs `body` where a hook of this library may run: on its one thread, if it is SERIAL. That thread is never
-  /// closed, so there is always a result.
+  /// Runs `body` where a hook of this library may run: on its one thread, if it is SERIAL. That thread is
+  /// never closed, so there is always a result.
   func onItsThread<Result: Sendable>(_ body: @escaping @Sendable () -> Result) -> Result {
     guard let serialExecutor else { return body() }
     return serialExecutor.run(nanoseconds: nil, body)!

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: Apache-2.0
-// What a dialect is: how a client says over a socket what it hands over, and how it is answered. Pure: bytes and
-// descriptors in, requests out; nothing here knows a socket. A dialect is one file.
+// SPDX-License-Identifier: Apache-2.0 What a dialect is: how a client says over a socket what it hands
+// over, and how it is answered. Pure: bytes and descriptors in, requests out; nothing here knows a socket.
+// A dialect is one file.
 package import UffdHost
 
 /// What has arrived on a connection and was not taken yet.
@@ -60,7 +60,8 @@ package enum Recognition { case yes, no, needsMore }
 package protocol Dialect: Sendable {
   /// As in `--dialect NAME` and in logs.
   static var name: String { get }
-  /// Decides from the first bytes of a stream. `.needsMore` only for a prefix of something that it would accept.
+  /// Decides from the first bytes of a stream. `.needsMore` only for a prefix of something that it would
+  /// accept.
   static func recognise(_ bytes: [UInt8]) -> Recognition
   /// Most bytes of one request that may be waiting in the inbox.
   static var mostBytes: Int { get }

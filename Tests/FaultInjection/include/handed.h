@@ -22,6 +22,7 @@ enum handed_scenario : int32_t {
   HANDED_UNMAP,     /* munmap under a thread that sleeps on a page nobody provides: SIGSEGV */
   HANDED_FORK,      /* three generations; each reads all, and a discard of one is not another's */
   HANDED_EXEC,      /* executes sleep(1) */
+  HANDED_RACE,      /* gives pages back while a reader goes through its memory in order */
   HANDED_SIGBUS,    /* reading page 1 is SIGBUS, its neighbours are right */
 };
 
