@@ -53,10 +53,10 @@ struct AroundChoice: Equatable {
 /// Several readers may write to it at once. What is lost then is a guess: whatever comes out is held
 /// against the page states before anything is asked, and again before anything is installed.
 @safe struct AccessStreams {
-  private let words: UnsafeMutablePointer<UInt64>
+  let words: UnsafeMutablePointer<UInt64>
   static let count = 4
   /// Three words for each: the pages taken last, from and up to, and `used << 16 | window`.
-  private static let wordCount = 12
+  static let wordCount = 12
 
   /// No run was seen yet. Whoever makes it frees it.
   init() {

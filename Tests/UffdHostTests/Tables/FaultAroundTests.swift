@@ -12,13 +12,16 @@ import Testing
   let streams: AccessStreams
 
   init(_ count: UInt64 = 100_000) {
-    let words = Int(PageStates.bytes(for: count) / 8) + AccessStreams.wordCount
+    let words = Int(PageStates.bytes(for: count) / 8)
     unsafe memory = .allocate(capacity: words)
     unsafe memory.initialize(repeating: 0, count: words)
-    streams = unsafe AccessStreams(memory)
-    states = unsafe PageStates(memory + AccessStreams.wordCount, count: count)
+    streams = AccessStreams()
+    states = unsafe PageStates(memory, count: count)
   }
-  deinit { unsafe memory.deallocate() }
+  deinit {
+    streams.free()
+    unsafe memory.deallocate()
+  }
 
   /// What a fault on `page` settles: it must be missing. Clipped as a reader does.
   func fault(_ page: UInt64, count: UInt64 = 1, _ limits: AroundLimits = Accesses.copy)
@@ -207,7 +210,7 @@ struct FaultAroundTests {
       for word in 0..<AccessStreams.wordCount {
         let mixed = (seed &+ UInt64(word)) &* 0x9e37_79b9_7f4a_7c15
         // Places within the region, in any order; windows and ages of any size.
-        unsafe accesses.memory[word] = word % 3 == 2 ? mixed : mixed >> 32 % 501
+        unsafe accesses.streams.words[word] = word % 3 == 2 ? mixed : mixed >> 32 % 501
       }
       let taken = accesses.fault(seed % 500)
       #expect(taken.upperBound < 500)
