@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 The two ends of a working set in a run: '--record' writes down what
+// SPDX-License-Identifier: Apache-2.0
+// The two ends of a working set in a run: '--record' writes down what
 // was touched, '--replay' fills it before it is touched again. Called by the main thread.
 import UffdHost
 import UffdReport
@@ -19,7 +20,7 @@ struct RunWorkingSets {
       let file = WorkingSetFile(path)
       try file.checkStorable()
       output = file
-      identity = ContentIdentity(of: instance, options.parameters)
+      identity = try ContentIdentity(of: instance, options.parameters)
       recording = try Recording(instance)
     } else {
       output = nil

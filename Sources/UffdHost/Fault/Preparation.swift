@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 What a prefetch does to a provider's source before a page is asked
+// SPDX-License-Identifier: Apache-2.0
+// What a prefetch does to a provider's source before a page is asked
 // for: it says what will be needed (will_need), and makes resident what would be lent, so that the disk
 // works on many pages at once and never under a reader.
 import Synchronization
