@@ -148,6 +148,10 @@ let package = Package(
     // scripts/install and its tree; the manual pages against the program.
     .testTarget(
       name: "InstallTests", dependencies: ["TestSupport", "uffdhost"], swiftSettings: strict),
+    // Programs in C whose memory is served (Clients/), by 'uffdhost serve' and by a minimal handler.
+    .testTarget(
+      name: "ServeTests", dependencies: ["TestSupport", "UffdPattern", "uffdhost"],
+      exclude: ["Clients"], swiftSettings: strict),
     // The rules of the house: who may import whom, what the documents promise.
     .testTarget(name: "TidyTests", swiftSettings: strict),
   ],
