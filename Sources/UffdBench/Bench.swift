@@ -143,7 +143,7 @@ public struct Bench {
       default: .demand
       }
     job.subject = subject
-    job.isElsewhere = benchCase.subjects.contains(.hostExternal)
+    job.clients = benchCase.clients
     job.memory = benchCase.memory
     job.operation = benchCase.operation
     job.order = benchCase.order

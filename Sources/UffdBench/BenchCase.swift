@@ -25,6 +25,8 @@ struct BenchCase: Sendable {
   var operation = Operation.copy
   var order = TouchOrder.random
   var regions = 1
+  /// Userfaultfds of another process than the handler's; 0: it is the same process.
+  var clients = 0
   var threads = [1]
   /// As many readers as CPUs; else one.
   var hasReaderPerCPU = false
@@ -58,7 +60,13 @@ extension BenchCase {
       regions: 256),
     BenchCase(
       name: "anon-copy-external", summary: "the same, and the client is another process",
-      memory: .anon, placements: both, subjects: [.c, .hostExternal]),
+      memory: .anon, clients: 1, placements: both, subjects: [.c, .hostExternal]),
+    BenchCase(
+      name: "anon-copy-16-clients", summary: "the same, of 16 clients in turn", memory: .anon,
+      regions: 16, clients: 16, subjects: [.c, .hostExternal]),
+    BenchCase(
+      name: "anon-copy-256-clients", summary: "the same, of 256 clients in turn", memory: .anon,
+      regions: 256, clients: 256, subjects: [.c, .hostExternal]),
     BenchCase(
       name: "anon-zero", summary: "missing fault, ZEROPAGE, anonymous memory, random order",
       memory: .anon, operation: .zero),

@@ -62,6 +62,8 @@ public final class RemoteMemory: Sendable {
     }
     var state = State()
     var mapping = unsafe uffd_client_mapping()
+    // Nothing to close until there is one.
+    unsafe mapping.backing = -1
     let memory =
       switch kind {
       case .anonymous: UFFD_CLIENT_ANONYMOUS

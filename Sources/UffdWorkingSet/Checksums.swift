@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 The two sums that the file format needs, both small enough to be
+// SPDX-License-Identifier: Apache-2.0
+// The two sums that the file format needs, both small enough to be
 // written again from their one-line definitions.
 
 /// CRC-32 as in zlib, PNG and Ethernet: polynomial 0xedb88320 (reflected), begun and ended with all ones.

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 Which content a working set belongs to. A replay never changes what
+// SPDX-License-Identifier: Apache-2.0
+// Which content a working set belongs to. A replay never changes what
 // anybody reads, for the bytes are the provider's of today; but pages of another image are the wrong ones
 // to fetch first, and a user who replays them has made a mistake that nothing else would show.
 

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 The bytes of a file as a working set, or what is wrong with them. The
+// SPDX-License-Identifier: Apache-2.0
+// The bytes of a file as a working set, or what is wrong with them. The
 // file may come from anywhere: nothing in it is believed before it was checked, and there is one way only
 // to write each set.
 

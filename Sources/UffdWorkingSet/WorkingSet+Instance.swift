@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: Apache-2.0 Between working sets and the core: what was recorded becomes a set,
+// SPDX-License-Identifier: Apache-2.0
+// Between working sets and the core: what was recorded becomes a set,
 // and a set becomes what is prefetched, if it belongs to the content at hand.
 import Glibc
+import Synchronization
 public import UffdHost
 import UffdReport
 
@@ -38,7 +40,7 @@ extension WorkingSet {
         "belongs to an object of \(objectSize) bytes, and this one has \(instance.objectSize): it is another "
           + "image, or the image has changed; record another with '--record'")
     }
-    let found = ContentIdentity(of: instance, parameters)
+    let found = try ContentIdentity(of: instance, parameters)
     if found == identity { return }
     switch (identity, found) {
     case (.described(let recorded, _), .described(let here, _)) where recorded == here:
@@ -57,26 +59,25 @@ extension WorkingSet {
 }
 
 extension ContentIdentity {
-  /// The name that the provider gives the content of an instance, or else a description of it, for which
-  /// some granules are read.
-  public init(of instance: Instance, _ parameters: [Parameter]) {
+  /// The name that the provider gives the content of an instance, or else a description of it, for which some
+  /// granules are read.
+  ///
+  /// Throws `.service` where the provider takes too long to show them.
+  public init(of instance: Instance, _ parameters: [Parameter]) throws(HostError) {
     if let (high, low) = instance.contentIdentifier {
       self = .named(high: high, low: low)
       return
     }
     let kinds = instance.provider.parameters
     let traits = parameters.map { parameter in
-      let kind = kinds.first { $0.key == parameter.key }?.kind
-      return (
-        key: parameter.key,
-        trait: kind == .file
-          ? ContentIdentity.file(parameter.value) ?? .text(parameter.value)
-          : .text(parameter.value)
-      )
+      let isFile = kinds.contains { $0.key == parameter.key && $0.kind == .file }
+      let file = isFile ? ContentIdentity.file(parameter.value) : nil
+      return (key: parameter.key, trait: file ?? .text(parameter.value))
     }
+    let samples = Samples(instance)
+    try samples.take()
     self = .describing(
-      provider: instance.provider.name, parameters: traits,
-      samples: ContentIdentity.samples(instance))
+      provider: instance.provider.name, parameters: traits, samples: samples.bytes)
   }
 
   private static func file(_ path: String) -> Trait? {
@@ -87,22 +88,54 @@ extension ContentIdentity {
       modifiedNanoseconds: UInt64(bitPattern: Int64(status.st_mtim.tv_sec)) &* 1_000_000_000
         &+ UInt64(status.st_mtim.tv_nsec))
   }
+}
 
-  /// The beginnings of some granules. None where content may change from one reading to the next; and none
-  /// behind one that cannot be read, for each may take as long as a fault.
-  private static func samples(_ instance: Instance) -> [[UInt8]] {
-    if instance.provider.behaviours.contains("volatile") { return [] }
+/// The beginnings of some granules, read on a thread of their own: nobody knows how long a provider takes.
+private final class Samples: Sendable {
+  private let instance: Instance
+  private let read = Mutex<[[UInt8]]>([])
+  private let isDone = Atomic<Bool>(false)
+  private static let patience: UInt64 = 20_000_000_000
+
+  init(_ instance: Instance) { self.instance = instance }
+
+  var bytes: [[UInt8]] { read.withLock { $0 } }
+
+  func take() throws(HostError) {
+    // Content that may change from one reading to the next has none.
+    if instance.provider.behaviours.contains("volatile") { return }
+    let thread: KernelThread
+    do {
+      thread = try KernelThread("uffd-samples") { [self] in readAll() }
+    } catch {
+      throw HostError(.system, "a thread that samples content cannot be started (\(error.name))")
+    }
+    let limit = monotonicNanoseconds() + Self.patience
+    while !isDone.load(ordering: .acquiring) {
+      if monotonicNanoseconds() > limit {
+        throw HostError(
+          .service,
+          "the provider '\(instance.provider.name)' did not show samples of its content within 20 seconds, by "
+            + "which a working set knows whose it is; try without")
+      }
+      usleep(500)
+    }
+    thread.join()
+  }
+
+  /// Ends at the first that cannot be read, for each of those may take as long as a fault.
+  private func readAll() {
+    defer { isDone.store(true, ordering: .releasing) }
     let buffer = UnsafeMutableRawBufferPointer.allocate(
       byteCount: Int(instance.granule), alignment: 4096)
     defer { unsafe buffer.deallocate() }
-    var samples: [[UInt8]] = []
-    for place in samplePlaces(granules: instance.granuleCount) {
+    for place in ContentIdentity.samplePlaces(granules: instance.granuleCount) {
       guard unsafe (try? instance.readContent(firstGranule: place, into: buffer)) != nil else {
-        break
+        return
       }
-      unsafe samples.append(Array(buffer.prefix(sampleLength)))
+      let sample = unsafe Array(buffer.prefix(ContentIdentity.sampleLength))
+      read.withLock { $0.append(sample) }
     }
-    return samples
   }
 }
 

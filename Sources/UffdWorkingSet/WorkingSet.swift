@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 Which granules of an object a program touched, in the order in which
+// SPDX-License-Identifier: Apache-2.0
+// Which granules of an object a program touched, in the order in which
 // it first did, and when. As a value: the file that holds it is WorkingSetFile.swift, its bytes are
 // WorkingSet+Encoding.swift and docs/workingset.md.
 

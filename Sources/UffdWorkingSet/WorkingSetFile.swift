@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 A working set on disk: read whole, written whole. Who reads the file
+// SPDX-License-Identifier: Apache-2.0
+// A working set on disk: read whole, written whole. Who reads the file
 // while it is written sees the old one or the new one.
 import Glibc
 public import UffdHost

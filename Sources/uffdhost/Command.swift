@@ -12,6 +12,7 @@ enum Command: Sendable, Equatable {
   case bench(BenchCommandOptions)
   case serve(ServeOptions)
   case status(socket: String, json: Bool)
+  case workingSet(file: String, json: Bool)
   case doctor(deep: Bool, json: Bool)
   case help(HelpTopic)
   case version
@@ -89,6 +90,9 @@ struct RunOptions: Sendable, Equatable {
   var faultAround = FaultAround.adaptive
   var deadlineNanoseconds: UInt64 = 10_000_000_000
   var seed: UInt64 = 1
+  /// Where the working set is written to, and which one is filled before it is touched.
+  var record: String?
+  var replay: String?
   var json = false
 
   init(provider: String) { self.provider = provider }

@@ -36,6 +36,7 @@ enum Main {
       case .bench(let options): return try BenchCommand(options).run()
       case .serve(let options): return try ServeCommand(options).run()
       case .status(let socket, let json): try StatusCommand.show(socket, json: json)
+      case .workingSet(let file, let json): try WorkingSetCommand.show(file, json: json)
       case .doctor(let deep, let json): return examine(deep: deep, json: json)
       case .help(.program): Output.write(Usage.program)
       case .help(.provider(let library)): try Inspection.help(library)

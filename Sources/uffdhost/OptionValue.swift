@@ -94,6 +94,11 @@ struct OptionValue {
     return .upTo(number)
   }
 
+  func path() throws(HostError) -> String {
+    if text.isEmpty { throw refused("give the path of a file") }
+    return text
+  }
+
   func seed() throws(HostError) -> UInt64 {
     guard let seed = Self.parseSeed(text[...]) else { throw refused(Self.seedForm) }
     return seed

@@ -44,8 +44,8 @@ struct ServeCommand {
     return code
   }
 
-  /// The last thing that a provider hears. A reader may hold a client for a moment after it has said that it ended;
-  /// clients that asked to be left alone keep the instance in use for ever.
+  /// The last thing that a provider hears. A reader may hold a client for a moment after it has said that
+  /// it ended; clients that asked to be left alone keep the instance in use for ever.
   private func close(_ instance: Instance, _ log: ServerLog) {
     let limit = monotonicNanoseconds() + 1_000_000_000
     while true {

@@ -23,6 +23,9 @@ enum Usage {
       uffdhost bench [LIB] [key=value ...] [options]
                                latency and throughput beside a handler in C and the
                                kernel; without LIB of the providers that come along
+      uffdhost workingset show FILE
+                               what a recorded working set holds; recording and
+                               replaying are options of a run
       uffdhost doctor          what works on this system, what does not, how to mend it
       uffdhost help [LIB]      this page, or a provider's summary and parameters
 
@@ -51,6 +54,10 @@ enum Usage {
       --on-error POLICY        poison, kill or hold: what happens to a page that cannot be
                                had (default: poison)
       --deadline SECONDS       how long one fault may take before that (default: 10)
+      --record FILE            write down which granules were touched first, and when:
+                               the working set
+      --replay FILE            fill a recorded working set in the background, beside the
+                               faults; content that has changed since is refused
 
     What comes out:
       --verify ORACLE          what the bytes are compared with (default: whatever the

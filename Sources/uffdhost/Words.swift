@@ -8,6 +8,7 @@ import UffdReport
 /// The options of every subcommand. A name means the same thing wherever it is accepted.
 enum OptionName: String, Sendable, CaseIterable {
   case provider, threads, access, mode, passes, regions, fill, readers, size, verify, deadline, seed
+  case record, replay
   case onError = "on-error"
   case faultAround = "fault-around"
   case `private`, json, tap, seconds, only, deep, help, version

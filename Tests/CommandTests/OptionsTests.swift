@@ -34,6 +34,10 @@ private let accepted: [(String, Command)] = [
   ("--provider shmem --access sequential", run { _ in }),
   ("--provider shmem --mode minor", run { $0.mode = .minor }),
   ("--provider shmem --mode both", run { $0.mode = .both }),
+  ("--provider shmem --record a.ws", run { $0.record = "a.ws" }),
+  ("--provider shmem --replay=a.ws", run { $0.replay = "a.ws" }),
+  ("workingset show a.ws", .workingSet(file: "a.ws", json: false)),
+  ("--json workingset show -- --a", .workingSet(file: "--a", json: true)),
   ("--provider shmem --mode missing", run { _ in }),
   ("--provider shmem --passes 3 --regions 4", run { ($0.passes, $0.regions) = (3, 4) }),
   (
@@ -198,6 +202,24 @@ private let refused: [(String, String)] = [
   ("inspect a b", "unexpected argument 'b': 'inspect' takes one library"),
   ("inspect a --threads 3", "option '--threads' has no meaning for 'inspect'; leave it out"),
   ("doctor a", "unexpected argument 'a': 'doctor' takes none"),
+  ("--provider x --record=", "option '--record' cannot be '': give the path of a file"),
+  (
+    "--provider x --record a --replay b",
+    "'--record' sees only what faults, and '--replay' takes the faults away; use one of them"
+  ),
+  ("workingset", "'workingset' needs to know what to do: 'uffdhost workingset show FILE'"),
+  ("workingset show", "'workingset show' needs a file: 'uffdhost workingset show FILE'"),
+  ("workingset show a b", "unexpected argument 'b': 'workingset show' takes one file"),
+  (
+    "workingset record a",
+    "'workingset' cannot 'record': it can show a file; recording and replaying are the options "
+      + "'--record' and '--replay' of a run"
+  ),
+  (
+    "workingset show a --record b",
+    "'--record' belongs to a run: 'uffdhost --provider LIB --record FILE'; 'workingset' shows a file"
+  ),
+  ("inspect a --record b", "option '--record' has no meaning for 'inspect'; leave it out"),
   ("doctor --private", "option '--private' has no meaning for 'doctor'; leave it out"),
 ]
 

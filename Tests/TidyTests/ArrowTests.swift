@@ -12,6 +12,7 @@ struct ArrowTests {
     ("Sources/UffdHost/Fault/", ["Glibc", "Synchronization", "UffdPluginABI"]),
     ("Sources/UffdHost/Provider/", ["Glibc", "Synchronization", "UffdPluginABI"]),
     ("Sources/UffdReport/", ["Glibc", "UffdHost"]),
+    ("Sources/UffdWorkingSet/", ["Glibc", "Synchronization", "UffdHost", "UffdReport"]),
     (
       "Sources/UffdServer/", ["CLinux", "Glibc", "Synchronization", "UffdHost", "UffdReport"]
     ),
@@ -29,7 +30,7 @@ struct ArrowTests {
       "Sources/uffdhost/",
       [
         "Glibc", "Synchronization", "UffdBench", "UffdConformance", "UffdDoctor", "UffdHost",
-        "UffdPattern", "UffdReport", "UffdServer",
+        "UffdPattern", "UffdReport", "UffdServer", "UffdWorkingSet",
       ]
     ),
     (

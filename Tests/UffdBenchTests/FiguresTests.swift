@@ -114,7 +114,7 @@ private func aim(_ words: String, _ rows: [Row]) throws -> Aim {
   #expect(try aim(title, rows("anon-sequential", one)).measured == nil)
 }
 
-@Test func `every aim that this version can measure has a case behind it`() throws {
+@Test func `every aim has a case behind it`() throws {
   // A name that is mistyped in an aim would be "not measured" for ever.
   let round: Round = [
     .kernel: sample(10), .c: sample(10), .peer: sample(30), .host: sample(10),
@@ -128,7 +128,7 @@ private func aim(_ words: String, _ rows: [Row]) throws -> Aim {
     }
   }
   let missing = AimTable(rows: rows).aims.filter { $0.measured == nil }.map(\.title)
-  #expect(missing == ["256 clients on one thread against one, p50"])
+  #expect(missing.isEmpty)
 }
 
 @Test func `names of cases are unique, and say the memory`() {

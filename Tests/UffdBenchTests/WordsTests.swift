@@ -9,7 +9,7 @@ import UffdHost
   var job = Job()
   job.work = .fill
   job.subject = .peer
-  job.isElsewhere = true
+  job.clients = 16
   job.memory = .hugetlb
   job.operation = .continue
   job.order = .zipf

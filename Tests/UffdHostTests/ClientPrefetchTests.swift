@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 Other processes, recorded and prefetched: what one touched is there
+// SPDX-License-Identifier: Apache-2.0
+// Other processes, recorded and prefetched: what one touched is there
 // before the next one touches it, and whatever a client does to its memory meanwhile, it reads what it
 // should.
 

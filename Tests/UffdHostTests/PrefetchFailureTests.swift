@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 A prefetch that meets trouble: providers that fail, hang or lie,
+// SPDX-License-Identifier: Apache-2.0
+// A prefetch that meets trouble: providers that fail, hang or lie,
 // memory that is given back or taken away. Whatever it meets, it leaves the page to whoever touches it.
 
 import FaultInjection

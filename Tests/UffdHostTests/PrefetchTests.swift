@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 Filling listed granules before they are touched: all of them and no
+// SPDX-License-Identifier: Apache-2.0
+// Filling listed granules before they are touched: all of them and no
 // other, faults first, and never any harm.
 
 import FaultInjection

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 What a recording notes: each first touch once, in the order in which
+// SPDX-License-Identifier: Apache-2.0
+// What a recording notes: each first touch once, in the order in which
 // it came, and nothing that was no touch.
 
 import FaultInjection

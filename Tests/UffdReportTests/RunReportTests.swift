@@ -167,3 +167,26 @@ private func parse(_ report: RunReport) throws -> [String: Any] {
   #expect(verification["first_difference"] as? UInt64 == .max)
   #expect(verification["differing_granules"] as? Int == 2)
 }
+
+@Test func `what was recorded and replayed is said, and nothing where nothing was`() throws {
+  var report = sampleReport()
+  #expect(!report.text().contains("recorded") && !report.text().contains("replayed"))
+  #expect(try parse(report)["recorded"] is NSNull)
+  #expect(try parse(report)["replay"] is NSNull)
+  report.recorded = RunReport.Recorded(file: "a\n.ws", granules: 1234, nanoseconds: 5_000_000)
+  report.replay = RunReport.Replay(
+    file: "b.ws", granules: 1000, filled: 900, present: 90, left: 10, nanoseconds: 7_000_000)
+  let text = report.text(color: false, width: 100)
+  #expect(text.contains("\n  recorded     1,234 granules, 4.82 MiB, into a\\n.ws\n"))
+  #expect(
+    text.contains(
+      """
+
+        replayed     1,000 granules of b.ws, filled 900, touched before 90, not filled 10, in 7.0 ms
+
+      """))
+  let json = try parse(report)
+  #expect((json["recorded"] as? [String: Any])?["granules"] as? Int == 1234)
+  let replay = try #require(json["replay"] as? [String: Any])
+  #expect(replay["filled"] as? Int == 900 && replay["left"] as? Int == 10)
+}

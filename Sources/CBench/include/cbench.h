@@ -42,7 +42,6 @@ enum cbench_subject : int32_t {
   CBENCH_KERNEL,   /* the kernel's own fault for the same work */
   CBENCH_C,        /* the minimal handler */
   CBENCH_PEER,     /* poll, read one message, pread one page, COPY one page */
-  CBENCH_EXTERNAL, /* the minimal handler in another process */
 };
 
 struct cbench_job {
@@ -52,6 +51,7 @@ struct cbench_job {
   enum cbench_wait wait;
   enum cbench_order order;
   uint32_t regions, threads, readers;
+  uint32_t clients; /* userfaultfds of another process than the handler's: 0, 1, or one for each region */
   uint64_t page;  /* bytes */
   uint64_t bytes; /* of all regions together, a multiple of regions * page */
   uint64_t seed;
@@ -95,7 +95,7 @@ int32_t cbench_warm(const struct cbench_job *job);
 /* --- A client of a server in another process -------------------------------------------------------- */
 
 /*
- * Maps anonymous memory, registers it, hands the uffd to the server at the socket `path` as Firecracker does,
+ * Maps anonymous memory, registers it, hands the uffds to the server at the socket `path` as Firecracker does,
  * then touches and compares. Waits up to `patience` nanoseconds for the process `server` to listen.
  */
 int32_t cbench_client(const struct cbench_job *job, const char *path, int32_t server, uint64_t patience,
@@ -112,7 +112,7 @@ const void *cbench_mock_table(void);
 void cbench_mock_swallow(void);
 /* Faults on each of the first job->bytes - job->page bytes of each area, once; then the kernel again. */
 int32_t cbench_mock_feed(const struct cbench_job *job, void *const *areas);
-/* Messages that were read, and nanoseconds from the first to the read that found no more. 0: not finished. */
+/* Messages that were read, and nanoseconds of CPU from the first to the read that found no more. 0: not yet. */
 uint64_t cbench_mock_messages(void);
 uint64_t cbench_mock_nanoseconds(void);
 

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 A prefetch for a client: region by region, in the order of their
+// SPDX-License-Identifier: Apache-2.0
+// A prefetch for a client: region by region, in the order of their
 // addresses, whatever the client does to them meanwhile.
 
 /// What its reader knows of it.

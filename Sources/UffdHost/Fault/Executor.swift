@@ -175,13 +175,21 @@ private func warm(
   }
 }
 
+/// What came of a question that was asked for the sake of the source.
+struct SourceAnswer {
+  /// Granules that the answer covers; 0: there was none to be used.
+  var count: UInt64 = 0
+  /// Memory was lent that may have to come from a disk, or there is nothing but zeroes. Else asking in
+  /// advance is no use: the provider fills, or has its own memory, or answers later.
+  var isUseful = true
+}
+
 extension UnsafeMutablePointer<InstanceRecord> {
-  /// Asks for content only to learn which memory would be lent, and waits until that is in memory. How many
-  /// granules the answer covers; 0: there was none to be used.
+  /// Asks for content only to learn which memory would be lent, and waits until that is in memory.
   func askToLend(
     _ pgoff: UInt64, _ count: UInt64, _ ticket: UInt64, _ staging: UnsafeMutableRawPointer,
     _ room: UInt64
-  ) -> (count: UInt64, status: uffd_status, isStaged: Bool) {
+  ) -> SourceAnswer {
     let granule = unsafe pointee.granule
     var folio = unsafe emptyFolio()
     var request = unsafe folioRequest(
@@ -190,7 +198,7 @@ extension UnsafeMutablePointer<InstanceRecord> {
       stagingLength: room)
     let status = unsafe pointee.alloc!(pointee.contentHandle, &request, &folio)
     guard status == .ok, unsafe folio.count > 0, unsafe folio.count <= count else {
-      return (0, status, false)
+      return SourceAnswer(isUseful: status != .busy)
     }
     if unsafe folio.kind == .lent, let memory = unsafe folio.memory {
       if unsafe folio.residence != .resident {
@@ -202,7 +210,9 @@ extension UnsafeMutablePointer<InstanceRecord> {
     {
       unsafe freeStaging(memory)
     }
-    return unsafe (folio.count, status, folio.kind == .staged)
+    return unsafe SourceAnswer(
+      count: folio.count,
+      isUseful: folio.kind == .zero || (folio.kind == .lent && folio.residence != .resident))
   }
 }
 

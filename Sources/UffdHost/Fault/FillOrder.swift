@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 A background fill: every page of a region (drain), of a backing
+// SPDX-License-Identifier: Apache-2.0
+// A background fill: every page of a region (drain), of a backing
 // without any region (publish), or the pages of a list, of which nobody knows yet whether anybody will
 // touch them (prefetch).
 

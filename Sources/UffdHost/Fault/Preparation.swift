@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 What a prefetch does to a provider's source before a page is asked
+// SPDX-License-Identifier: Apache-2.0
+// What a prefetch does to a provider's source before a page is asked
 // for: it says what will be needed (will_need), and makes resident what would be lent, so that the disk
 // works on many pages at once and never under a reader.
 import Synchronization
@@ -37,7 +38,7 @@ import UffdPluginABI
   private static let stepBytes: UInt64 = 1 << 20
   /// Runs with no more than this between them are announced as one: reading it costs less than another
   /// request.
-  private static let bridgeBytes: UInt64 = 64 << 10
+  private static let bridgeBytes: UInt64 = 16 << 10
 
   /// Nil: the provider has no source that could be made ready.
   init?(
@@ -136,10 +137,13 @@ import UffdPluginABI
       // The first answer tells whether it lends at all, and is not worth much otherwise.
       let most = populated.passed == 0 ? 1 : room / granule
       let count = min(ranges[populated.range].upperBound - populated.pgoff, most)
-      let answer = unsafe instance.askToLend(
-        populated.pgoff, count, LooseTicket.next(), staging, room)
-      // It does not lend after all: the fill gets the same bytes by asking once.
-      if answer.isStaged { return populates.store(false, ordering: .relaxed) }
+      let ticket = LooseTicket.next()
+      let answer = unsafe instance.askToLend(populated.pgoff, count, ticket, staging, room)
+      guard answer.isUseful else {
+        // If it said BUSY, the fill asks with a ticket that can be kicked.
+        if answer.count == 0 { unsafe instance.pointee.cancel?(instance.pointee.handle, ticket) }
+        return populates.store(false, ordering: .relaxed)
+      }
       // What cannot be had now the fill finds out by itself.
       let taken = answer.count == 0 ? count : answer.count
       advance(&populated, to: populated.pgoff + taken)

@@ -229,8 +229,7 @@ extension Reader {
     case .drop:
       // The publisher mapping is ours: it cannot be gone.
       guard unsafe question.pointee.region != nil else { return unsafe giveUp(question, .hostBug) }
-      unsafe wake(question.pointee.region, question.pointee.pgoff, question.pointee.count)
-      unsafe end(question)
+      unsafe notOurs(question)
     case .noMemory: unsafe retryLater(question, .memory)
     case .badSource:
       unsafe reporter.unreadableLend(question.pointee.instance!, question.pointee.pgoff)
@@ -245,13 +244,31 @@ extension Reader {
     }
   }
 
+  /// The first page is unmapped, or beyond the end of its file: whoever sleeps there has to find out. A
+  /// fill settles it, for nothing will ever be there: a client without EVENT_UNMAP has put other memory
+  /// into its place.
+  private mutating func notOurs(_ question: UnsafeMutablePointer<Question>) {
+    guard unsafe question.pointee.order != nil, let region = unsafe question.pointee.region else {
+      unsafe wake(question.pointee.region, question.pointee.pgoff, question.pointee.count)
+      return unsafe end(question)
+    }
+    let rest = unsafe question.pointee.count > 1 ? split(question, at: 1) : nil
+    let page = unsafe question.pointee.pgoff - region.pointee.firstPgoff
+    if unsafe region.pointee.states.region(page) == .unmapped {
+      unsafe region.pointee.states.set(page, RegionPage.discarded)
+    }
+    unsafe wake(region, question.pointee.pgoff, 1)
+    unsafe end(question)
+    if let rest = unsafe rest { unsafe work(rest) }
+  }
+
   /// COPY found the page in the cache though nobody published it: not content of ours.
   private mutating func foundCached(_ question: UnsafeMutablePointer<Question>) {
     let shape = unsafe question.pointee.region?.pointee.shape
     if shape?.arrivesFilled == true { return unsafe mapCached(question, afterExists: true) }
     guard let backing = unsafe question.pointee.backing else {
-      // Shared memory of a client whose file we do not have, watched for missing pages alone: what its cache
-      // holds the kernel maps without asking us.
+      // Shared memory of a client whose file we do not have, watched for missing pages alone: what its
+      // cache holds the kernel maps without asking us.
       unsafe wake(question.pointee.region, question.pointee.pgoff, question.pointee.count)
       return unsafe end(question)
     }

@@ -96,8 +96,8 @@ extension Reader {
     return next > now ? Int64(min(next - now, 3_600_000_000_000)) : 0
   }
 
-  /// How long pages that nobody waits for may take. Long before the deadline of a fault that came meanwhile: it has
-  /// waited for them, and asks for itself then.
+  /// How long pages that nobody waits for may take. Long before the deadline of a fault that came
+  /// meanwhile: it has waited for them, and asks for itself then.
   private static let patienceWithFetches: UInt64 = 1_000_000_000
 
   /// When a question is given up, whatever it waits for.

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 When each granule of an object was first touched: what a recording is
+// SPDX-License-Identifier: Apache-2.0
+// When each granule of an object was first touched: what a recording is
 // made of. Written on the fault path by any reader, with one relaxed store for each first touch; whoever
 // wants the recording looks at it meanwhile.
 
