@@ -36,6 +36,7 @@ import Synchronization
 
   // The reader's own, after it has adopted the client.
   var backings: [Backing] = []
+  var strangers = Strangers()
   /// The pidfd is in the poller.
   var isExitWatched = false
 

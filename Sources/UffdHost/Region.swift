@@ -132,14 +132,14 @@ import UffdPluginABI
     var failed: UInt64 = 0
     var unfilled: UInt64 = 0
     // A client may discard what a pass has filled: then another pass is needed.
-    for _ in 0..<Self.drainPasses {
-      let discards = unsafe instance.host.session.discards(of: record)
+    for pass in 0..<Self.drainPasses {
+      if pass > 0 { waitForQuiet() }
       let order = unsafe FillOrder(
         region: record, instance: instance.record, backing: record.pointee.backing,
         pgoffs: record.pgoffs)
       failed += instance.host.session.fill(order)
       let release = RegionRelease(
-        order, discardsBefore: discards, instance.host.session.uffd)
+        order, instance.host.session.uffd)
       instance.host.session.release(release)
       if let error = release.error {
         phase.withLock { if $0 == .draining { $0 = .drained } }
@@ -166,6 +166,13 @@ import UffdPluginABI
   }
 
   private static let drainPasses = 8
+
+  /// What was given back of a private file's pages has to be zero for good before they are let go.
+  private func waitForQuiet() {
+    if unsafe record.isPrivateOfFile {
+      sleepNanoseconds(RegionRecord.quietNanoseconds)
+    }
+  }
 
   /// Fills granules of the object before anybody touches them: in the background, by all readers, and as a
   /// hint. Faults come first, a granule that cannot be had is left alone, and what was given back stays

@@ -37,7 +37,7 @@ func exhibit(
   var options = Child.Options()
   options.isIdle = isIdle
   return try await Child.run(
-    [Checkout.uffdhost, "--provider", library] + arguments, options)
+    [Checkout.uffdhost, "--provider", library, "--fault-around", "off"] + arguments, options)
 }
 
 /// The host ended by itself, with this code, and everything it said is a line of ours.

@@ -70,6 +70,8 @@ final class ClientAddition: @unchecked Sendable {
   var order: FillOrder?
   /// Regions that begin below this are done in this pass.
   var next: UInt64 = 0
+  /// When this pass began, in nanoseconds of CLOCK_MONOTONIC.
+  var began = monotonicNanoseconds()
   /// Granules that this pass could not fill.
   var failed: UInt64 = 0
   /// Not before this moment, in nanoseconds of CLOCK_MONOTONIC.

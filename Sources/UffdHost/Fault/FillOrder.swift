@@ -32,6 +32,8 @@
   /// Its region went away before it was done.
   private(set) var isDropped = false
   let done = Completion()
+  /// When it began, in nanoseconds of CLOCK_MONOTONIC.
+  let began = monotonicNanoseconds()
   /// Every granule was asked for.
   var isExhausted: Bool { next >= end && place >= ranges.count }
   /// Nothing of it is left to do.
@@ -111,17 +113,14 @@
 /// The end of a drain: stop watching a region if nothing of it is missing.
 @safe final class RegionRelease: @unchecked Sendable {
   let order: FillOrder
-  /// `RegionRecord.discards` before the fill that went before.
-  let discardsBefore: UInt64
   private let uffd: Userfaultfd
   /// Granules that were still to be filled; the region is watched on if there are any.
   var unfilled: UInt64 = 0
   /// Why the kernel did not let go.
   private(set) var error: Errno?
 
-  init(_ order: FillOrder, discardsBefore: UInt64, _ uffd: Userfaultfd) {
+  init(_ order: FillOrder, _ uffd: Userfaultfd) {
     self.order = order
-    self.discardsBefore = discardsBefore
     self.uffd = uffd
   }
 
@@ -133,11 +132,4 @@
       self.error = error
     }
   }
-}
-
-/// Asks a reader how often a region's pages were discarded.
-@safe final class DiscardCount: @unchecked Sendable {
-  let region: UnsafeMutablePointer<RegionRecord>
-  var value: UInt64 = 0
-  init(_ region: UnsafeMutablePointer<RegionRecord>) { unsafe self.region = unsafe region }
 }

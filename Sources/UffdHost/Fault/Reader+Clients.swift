@@ -65,6 +65,10 @@ extension Reader {
         nextCare = min(nextCare, paused)
       }
     }
+    let strangers = client.strangers.takeDue(now, deadline)
+    for page in strangers.again { calls.wake(page, length: 4096) }
+    for page in strangers.over { _ = unsafe refuse(page, client.id) }
+    if let next = client.strangers.next { nextCare = min(nextCare, next) }
     if !isAlive() {
       end(client, .gone)
     } else if unsafe session.pointee.isSuspect {
@@ -173,6 +177,9 @@ extension Reader {
     do {
       let records = unsafe try addition.plan.makeRecords(session: session)
       for record in records { unsafe session.pointee.table.insert(record.region) }
+      for region in addition.plan.regions {
+        client.strangers.take(region.start..<(region.start + region.length))
+      }
       client.backings += addition.plan.backings
     } catch {
       addition.error = error
@@ -214,6 +221,7 @@ extension Reader {
         unsafe try child.record.pointee.table.insert(copy(of: region, for: child))
       }
       child.backings = parent.backings
+      child.strangers = parent.strangers
       if parent.currentPhase != .serving { child.enter(parent.currentPhase) }
       child.instance.host.clients.add(child)
       adopt(child)

@@ -19,7 +19,6 @@ extension Reader {
         exclusion.endReading()
       case .forget(let id): forget(id)
       case .fill(let order): fills.append(order)
-      case .countDiscards(let count): count.value = unsafe count.region.pointee.discards
       case .release(let order): release(order)
       case .adopt(let client): adopt(client)
       case .change(let client, let change): self.change(client, change)
@@ -146,7 +145,7 @@ extension Reader {
       let page = unsafe pgoff - region.pointee.firstPgoff
       let isZeroed =
         unsafe region.pointee.states.region(page) == .discarded
-        && region.pointee.discards == release.discardsBefore
+        && region.isZeroed(byFillOf: order.began)
       if !isZeroed { unfilled += 1 }
     }
     release.unfilled = unfilled

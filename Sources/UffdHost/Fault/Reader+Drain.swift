@@ -59,8 +59,7 @@ extension Reader {
     }
     if let region = unsafe nextRegion(drain) {
       drain.next = unsafe region.end
-      unsafe region.pointee.discardsAtFill = unsafe region.pointee.discards
-      if unsafe isSettled(region) {
+      if unsafe isSettled(region, byFillOf: nil) {
         drain.due = 0
         return
       }
@@ -77,6 +76,7 @@ extension Reader {
     if unsafe session.pointee.hasEnded { return }
     drain.next = 0
     if isSettled(drain) { return letGo(drain, now) }
+    drain.began = now
     drain.due = now + (drain.failed > 0 ? 100_000_000 : 1_000_000)
     drain.failed = 0
   }
@@ -94,13 +94,18 @@ extension Reader {
   private mutating func isSettled(_ drain: ClientDrain) -> Bool {
     for index in unsafe 0..<session.pointee.table.count {
       let region = unsafe session.pointee.table.regions[index]
-      if unsafe drain.covers(region), unsafe !isSettled(region) { return false }
+      if unsafe drain.covers(region), unsafe !isSettled(region, byFillOf: drain.began) {
+        return false
+      }
     }
     return true
   }
 
-  /// Whether a region would read right if the kernel served it alone.
-  private mutating func isSettled(_ region: UnsafeMutablePointer<RegionRecord>) -> Bool {
+  /// Whether a region would read right if the kernel served it alone. Without a fill nothing says that private pages
+  /// of a file are still zero after they were given back.
+  private mutating func isSettled(
+    _ region: UnsafeMutablePointer<RegionRecord>, byFillOf began: UInt64?
+  ) -> Bool {
     if unsafe region.pointee.shape.readsZero { return true }
     if unsafe region.pointee.backing == nil {
       return unsafe region.pointee.states.count(ofBits: RegionPage.unmapped.rawValue) == 0
@@ -108,8 +113,7 @@ extension Reader {
     for pgoff in unsafe region.pgoffs where unsafe isUnfilled(region, pgoff) {
       // A private page that was given back and zeroed is there; one that was not is not.
       let state = unsafe region.pointee.states.region(pgoff - region.pointee.firstPgoff)
-      let isZeroed = unsafe region.pointee.discards == region.pointee.discardsAtFill
-      if state == .discarded && isZeroed { continue }
+      if let began, state == .discarded, unsafe region.isZeroed(byFillOf: began) { continue }
       return false
     }
     return true
@@ -168,7 +172,7 @@ extension Reader {
     if unsafe session.pointee.hasEnded { return }
     for index in unsafe 0..<session.pointee.table.count {
       let region = unsafe session.pointee.table.regions[index]
-      guard unsafe drain.covers(region), unsafe !isSettled(region) else { continue }
+      guard unsafe drain.covers(region), unsafe !isSettled(region, byFillOf: nil) else { continue }
       // Whatever waits for content of it waits for nothing.
       unsafe forget(region.pointee.id)
       drain.due = unsafe poisonMissing(region, drain.client) ? 0 : now + 1_000_000

@@ -23,6 +23,7 @@ extension Reader {
     // Of this process the regions belong to others: they are marked, not cut.
     if unsafe session == local { return discard(from: start, to: end) }
     cut(start..<end, onlyGrown: false)
+    unsafe session.pointee.client?._withUnsafeGuaranteedRef { $0.strangers.leave(start..<end) }
   }
 
   /// Takes what lies in `range` out of every region, or of those alone that grew and were never handed
@@ -79,6 +80,9 @@ extension Reader {
     let (end, overflow) = from.addingReportingOverflow(length)
     guard !overflow, to &+ length > to else { return }
     cut(to..<(to + length), onlyGrown: true)
+    unsafe session.pointee.client?._withUnsafeGuaranteedRef {
+      $0.strangers.take(to..<(to + length))
+    }
     for place in regions(meeting: from..<end) {
       let region = unsafe place.region
       let count = unsafe region.pointee.states.count
@@ -169,9 +173,19 @@ extension Reader {
         firstPgoff: 0, shape, backing: nil, memory, PageStates(memory.base, count: pages)))
   }
 
+  /// A fault where a region was: it is older than the unmapping, or the client has mapped other memory
+  /// there and will say which. Nothing may be installed before it does. Nil: no region was there; false: it
+  /// asks again at once.
+  private mutating func awaitsHandOff(_ client: Client, _ page: UInt64) -> Bool? {
+    guard client.strangers.wasLeft(page) else { return nil }
+    let isWaiting = client.strangers.await(page, monotonicNanoseconds())
+    if let next = client.strangers.next { nextCare = min(nextCare, next) }
+    return isWaiting
+  }
+
   /// Poisons a page that nobody knows content for; whoever touches it asks again where the kernel puts that
   /// off.
-  private func refuse(_ page: UInt64, _ client: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
+  func refuse(_ page: UInt64, _ client: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
     reporter.strangeFault(client, page)
     if !canPoison {
       unsafe session.pointee.client?._withUnsafeGuaranteedRef { _ = $0.kill(reporter) }
@@ -191,6 +205,10 @@ extension Reader {
       return nil
     }
     let id = unsafe client._withUnsafeGuaranteedRef { $0.id }
+    if let isWaiting = unsafe client._withUnsafeGuaranteedRef({ awaitsHandOff($0, page) }) {
+      if !isWaiting { calls.wake(page, length: 4096) }
+      return nil
+    }
     guard let below = unsafe session.pointee.table.below(address) else {
       return unsafe refuse(page, id)
     }

@@ -93,8 +93,27 @@ extension Reader {
       let last = unsafe (high - region.pointee.start) / granule
       guard first < last else { continue }
       unsafe region.pointee.states.setBits(first..<last, RegionPage.discarded.rawValue)
-      unsafe region.pointee.discards += 1
+      if unsafe region.isPrivateOfFile {
+        unsafe region.pointee.lastDiscard = monotonicNanoseconds()
+      }
+      unsafe discardShared(region, first..<last)
       counters.add(.discarded, last - first)
+    }
+  }
+
+  /// What was given back of shared memory before it was ever filled is a hole of the file from now on, and
+  /// a hole is one for every mapping: else one would read zero and the next one content. (Whether the
+  /// client freed the page or only its mapping of it no event tells.)
+  private func discardShared(
+    _ region: UnsafeMutablePointer<RegionRecord>, _ pages: Range<UInt64>
+  ) {
+    let shape = unsafe region.pointee.shape
+    guard shape.shared, shape.fillsBacking, !shape.arrivesFilled,
+      let backing = unsafe region.pointee.backing
+    else { return }
+    for page in pages {
+      _ = unsafe backing.pointee.states.replace(
+        region.pgoff(of: page), .absent, with: .punched)
     }
   }
 

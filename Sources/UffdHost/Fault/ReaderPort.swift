@@ -13,8 +13,6 @@ enum ControlRequest: Sendable {
   case forget(UInt64)
   /// Fill these pages in the background.
   case fill(FillOrder)
-  /// Read the region's count of discards.
-  case countDiscards(DiscardCount)
   /// Stop watching a region that was filled.
   case release(RegionRelease)
   /// Serve a client from now on.

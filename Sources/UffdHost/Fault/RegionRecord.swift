@@ -29,10 +29,13 @@ import Synchronization
   /// Where its faults went on. Behind a pointer, so that a record stays small enough to be kept in
   /// registers.
   let streams = AccessStreams()
-  /// Counts the discards of this region. Written while reading is excluded.
-  var discards: UInt64 = 0
-  /// `discards` when the last fill of all of it began.
-  var discardsAtFill = UInt64.max
+  /// When its last discard was read, in nanoseconds of CLOCK_MONOTONIC. Written while reading is excluded.
+  var lastDiscard: UInt64 = 0
+
+  /// An event of a discard is read before the client's madvise goes on: a zero page that is installed
+  /// meanwhile may be wiped with the others, and no event tells (userfaultfd_remove, zap_vma_range). So
+  /// long after the event it is over.
+  static let quietNanoseconds: UInt64 = 250_000_000
 }
 
 // Of the pointer, not of the record: a method of the record would copy all of it first.
@@ -40,6 +43,12 @@ extension UnsafeMutablePointer<RegionRecord> {
   @inline(__always)
   var pgoffs: Range<UInt64> {
     unsafe pointee.firstPgoff..<(pointee.firstPgoff + pointee.length >> pointee.granuleShift)
+  }
+  /// A page that was given back shows the file's again when the kernel serves it alone.
+  var isPrivateOfFile: Bool { unsafe !pointee.shape.shared && pointee.backing != nil }
+  /// Whether a fill that began at `moment` zeroed for good what was given back.
+  func isZeroed(byFillOf moment: UInt64) -> Bool {
+    unsafe moment >= pointee.lastDiscard + RegionRecord.quietNanoseconds
   }
   @inline(__always)
   var end: UInt64 { unsafe pointee.start + pointee.length }

@@ -73,13 +73,6 @@ package struct SessionTuning: Sendable {
     unsafe readers.performEverywhere(.forget(region.pointee.id))
   }
 
-  /// How often the region's pages were discarded so far, with every event that is pending now counted.
-  func discards(of region: UnsafeMutablePointer<RegionRecord>) -> UInt64 {
-    let count = unsafe DiscardCount(region)
-    readers.first.perform(.countDiscards(count))
-    return count.value
-  }
-
   /// Ends the readers. No region is attached any more.
   func stop() { readers.stop() }
 

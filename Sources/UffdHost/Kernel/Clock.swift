@@ -8,3 +8,4 @@ package func monotonicNanoseconds() -> UInt64 { clinux_now() }
 
 /// Sleeps for about a millisecond; for waits on the control thread.
 func sleepBriefly() { usleep(1000) }
+func sleepNanoseconds(_ nanoseconds: UInt64) { usleep(UInt32(nanoseconds / 1000)) }
