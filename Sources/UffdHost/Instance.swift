@@ -26,6 +26,7 @@ import UffdPluginABI
   private let ownsExecutor: Bool
   private let arena: StagingArena
   private let warmBits: Mapping
+  private let zeroScan: ZeroScan?
   private let violation = Mutex<String?>(nil)
   private let life = Mutex(Life())
   /// Memfds that clients handed over, by which file they are: clones that map one file share its pages.
@@ -57,7 +58,9 @@ import UffdPluginABI
     // the reader.
     let workers = traits.threadModel == .parallel && traits.mayBlock ? 8 : 1
     do {
-      warmBits = try Mapping.scratch(count / 64 * 8 + 16)
+      let hasExtents = unsafe configured.extents != nil
+      warmBits = try Mapping.scratch(
+        ZeroBits.bytes(for: count) * (hasExtents ? 2 : 1))
       backing = makesBacking ? try configured.makeBacking(count, host.publisher) : nil
       if let serial = provider.serialExecutor {
         executor = serial
@@ -82,11 +85,28 @@ import UffdPluginABI
     mayBlock = traits.mayBlock
     contentIdentifier = traits.contentIdentifier
     unsafe record = .allocate(capacity: 1)
+    let zeroes: ZeroBits?
+    if unsafe configured.extents != nil {
+      let bits = unsafe ZeroBits(warmBits.base + Int(ZeroBits.bytes(for: count)))
+      zeroScan = unsafe ZeroScan(record, bits, mayBlock: traits.mayBlock)
+      zeroes = bits
+    } else {
+      zeroScan = nil
+      zeroes = nil
+    }
     unsafe record.initialize(
       to: configured.makeRecord(
         count: count, isInline: isInline, workers: workers, executor: executor, arena: arena,
-        owner: self,
-        warm: warmBits.base.assumingMemoryBound(to: UInt64.self)))
+        owner: self, zeroes: zeroes, warm: warmBits.base.assumingMemoryBound(to: UInt64.self)))
+    if let zeroScan {
+      zeroScan.submit()
+      // Who answers promptly has said most of it before the first fault.
+      if !traits.mayBlock {
+        let limit = monotonicNanoseconds().addingReportingOverflow(
+          host.options.faultDeadlineNanoseconds)
+        _ = zeroScan.begun.wait(until: limit.overflow ? .max : limit.partialValue)
+      }
+    }
   }
 
   /// Makes a region: memory whose pages appear as they are touched.
@@ -177,6 +197,7 @@ import UffdPluginABI
   }
 
   private func shutDown() {
+    zeroScan?.cancel()
     let limit = monotonicNanoseconds() + 10_000_000_000
     while unsafe record.inFlight.acquired > 0, monotonicNanoseconds() < limit { sleepBriefly() }
     guard unsafe record.inFlight.acquired == 0 else {
@@ -185,7 +206,7 @@ import UffdPluginABI
         "a hook of provider '\(provider.name)' has not returned for 10 seconds; the instance is left open"
       )
       // The hook may still come back: what its worker will touch stays where it is.
-      for object in [arena, executor, warmBits, backing, configured] as [AnyObject?] {
+      for object in [arena, executor, warmBits, zeroScan, backing, configured] as [AnyObject?] {
         if let object { _ = unsafe Unmanaged.passRetained(object) }
       }
       return

@@ -40,6 +40,8 @@ public struct Statistics: Sendable, Equatable {
   /// Granules that were installed beside a fault, before anybody touched them: at most so many faults never
   /// happened.
   public var installedAround: UInt64 = 0
+  /// Bytes for which no provider was asked, because it had said before that they are zero (`extents`).
+  public var knownZeroBytes: UInt64 = 0
   /// Installs that the kernel put off (`EAGAIN`) and faults that were parked for any reason.
   public var putOff: UInt64 = 0
   /// Pages of a client that were discarded (`UFFD_EVENT_REMOVE`, `UFFD_EVENT_UNMAP`), in granules.
@@ -72,6 +74,7 @@ extension Statistics {
     providedBytes += other.providedBytes
     alreadyPresent += other.alreadyPresent
     installedAround += other.installedAround
+    knownZeroBytes += other.knownZeroBytes
     putOff += other.putOff
     discarded += other.discarded
     providerErrors += other.providerErrors

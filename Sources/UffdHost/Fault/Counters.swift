@@ -5,7 +5,8 @@
 @safe struct Counters: @unchecked Sendable {
   enum Name: Int, CaseIterable {
     case missing, minor, wp, copied, zeroed, continued, poisoned, published, provided
-    case alreadyPresent, around, putOff, discarded, providerErrors, violations, givenUp, parkedNow
+    case alreadyPresent, around, knownZero, putOff, discarded, providerErrors, violations, givenUp,
+      parkedNow
     case providerNanoseconds, kernelNanoseconds, samples
   }
   private let words: UnsafeMutablePointer<UInt64>
@@ -42,6 +43,7 @@
     statistics.providedBytes += get(.provided)
     statistics.alreadyPresent += get(.alreadyPresent)
     statistics.installedAround += get(.around)
+    statistics.knownZeroBytes += get(.knownZero)
     statistics.putOff += get(.putOff)
     statistics.discarded += get(.discarded)
     statistics.providerErrors += get(.providerErrors)

@@ -12,6 +12,8 @@ import UffdPluginABI
   case discard(UnsafeMutablePointer<InstanceRecord>, pgoff: UInt64, count: UInt64)
   /// One step of what makes a source ready for a prefetch.
   case prepare(Preparation)
+  /// Ask for extents.
+  case scan(ZeroScan)
   /// Anything of the control thread that must run on this thread (configure, close).
   case call(@Sendable () -> Void)
 }
@@ -96,6 +98,9 @@ private func perform(_ job: Job) {
   case .prepare(let preparation):
     if preparation.step() { preparation.submit() }
     unsafe preparation.instance.inFlight.add(~0)
+  case .scan(let scan):
+    if scan.step() { scan.submit() }
+    unsafe scan.instance.inFlight.add(~0)
   case .call(let body):
     body()
   }
@@ -169,7 +174,13 @@ private func warm(
   guard let staging = unsafe arena.allocate(granules * granule) else { return }
   defer { unsafe arena.free(staging) }
   while next < end {
-    let answer = unsafe instance.askToLend(next, end - next, ticket, staging, granules * granule)
+    // What is known to be zero is not asked for.
+    let count = unsafe instance.pointee.zeroes?.unknown(from: next, before: end) ?? end - next
+    if count == 0 {
+      next += 1
+      continue
+    }
+    let answer = unsafe instance.askToLend(next, count, ticket, staging, granules * granule)
     if answer.count == 0 { break }
     next += answer.count
   }

@@ -21,18 +21,27 @@ struct AroundLimits: Equatable {
 /// file that is mapped (`fault_around_bytes`).
 private let firstUncopiedBytes: UInt64 = 64 << 10
 
+/// The longest run of zero pages. Nothing is allocated for them, so that it takes no longer than a run of
+/// copies.
+private let longestZeroBytes: UInt64 = 2 << 20
+
 /// The limits for pages that need `action`, in a region of granules of 1 << `shift` bytes. `most` is the
-/// user's wish in granules, `run` the bytes of the longest install.
+/// user's wish in granules, `run` the bytes of the longest install that copies; `mapsZeroPage`: zeroes are
+/// the kernel's one zero page.
 @inline(__always)
 func aroundLimits(
-  _ action: FaultAction, shift: UInt64, most: UInt64, run: UInt64
+  _ action: FaultAction, shift: UInt64, most wish: UInt64, run: UInt64, mapsZeroPage: Bool
 ) -> AroundLimits {
-  let most = min(most, run >> shift)
+  let most = min(wish, run >> shift)
   guard most > 1 else { return .nothing }
+  let first = max(1, min(most, firstUncopiedBytes >> shift))
   switch action {
   case .fill: return AroundLimits(first: 1, most: most)
-  case .lookUp, .mapCached:
-    return AroundLimits(first: max(1, min(most, firstUncopiedBytes >> shift)), most: most)
+  case .fillZero:
+    return mapsZeroPage
+      ? AroundLimits(first: first, most: min(wish, longestZeroBytes >> shift))
+      : AroundLimits(first: 1, most: most)
+  case .lookUp, .mapCached: return AroundLimits(first: first, most: most)
   case .zero, .wait, .evict, .refuse, .poison, .leave: return .nothing
   }
 }

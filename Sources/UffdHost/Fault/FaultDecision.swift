@@ -45,6 +45,8 @@ struct RegionShape: Equatable {
 enum FaultAction: Equatable {
   /// Get the content and install it (publish it first, if the region fills a backing).
   case fill
+  /// Its content is known to be zero: install that (publish it first, if the region fills a backing).
+  case fillZero
   /// Install zeroes.
   case zero
   /// Ask the provider whether its filemap holds the page, then CONTINUE.
@@ -68,7 +70,7 @@ enum FaultAction: Equatable {
   func forNobody(_ state: RegionPage) -> FaultAction {
     guard state == .unmapped else { return .leave }
     switch self {
-    case .fill, .lookUp, .mapCached: return self
+    case .fill, .fillZero, .lookUp, .mapCached: return self
     case .zero, .wait, .evict, .refuse, .poison, .leave: return .leave
     }
   }

@@ -13,6 +13,11 @@ import UffdPluginABI
   typealias Lookup = @convention(c) (OpaquePointer, UInt64, UInt64) -> uffd_status
   typealias Add = @convention(c) (OpaquePointer, UInt64, UInt64) -> uffd_status
   typealias Range = @convention(c) (OpaquePointer, UInt64, UInt64) -> Void
+  typealias Extents =
+    @convention(c) (
+      OpaquePointer, UInt64, UInt64, UnsafeMutablePointer<uffd_extent>, UInt64, UInt64,
+      UnsafeMutablePointer<UInt64>
+    ) -> uffd_status
   typealias Cancel = @convention(c) (OpaquePointer, UInt64) -> Void
 
   let handle: OpaquePointer
@@ -27,6 +32,8 @@ import UffdPluginABI
   let cancel: Cancel?
   /// Given `contentHandle`, as `alloc` is.
   let willNeed: Range?
+  /// The same. Nil also where what it says does not last.
+  let extents: Extents?
   let granule: UInt64
   let granuleShift: UInt64
   /// Granules of the object.
@@ -52,6 +59,8 @@ import UffdPluginABI
   var busyWord: UInt64 = 0
   /// Questions that workers have and readers wait for.
   var inFlightWord: UInt64 = 0
+  /// What `extents` calls zero; nil: nobody says it.
+  let zeroes: ZeroBits?
   /// A bit for each 2 MiB of content whose lent memory was made resident once.
   let warm: UnsafeMutablePointer<UInt64>
 
@@ -69,6 +78,9 @@ import UffdPluginABI
 extension UnsafeMutablePointer<InstanceRecord> {
   @inline(__always)
   var isBroken: Bool { unsafe AtomicWord(pointer(to: \.brokenWord)!).relaxed != 0 }
+
+  @inline(__always)
+  func isKnownZero(_ pgoff: UInt64) -> Bool { unsafe pointee.zeroes?.contains(pgoff) == true }
 
   func markBroken() -> Bool { unsafe AtomicWord(pointer(to: \.brokenWord)!).exchange(1) == 0 }
 

@@ -21,10 +21,12 @@ extension Reader {
     let region = unsafe question.pointee.region!
     let action = unsafe action(question, question.pointee.pgoff)
     let limits = unsafe aroundLimits(
-      action, shift: region.pointee.granuleShift, most: mostAround, run: Self.largestRun)
+      action, shift: region.pointee.granuleShift, most: mostAround, run: Self.largestRun,
+      mapsZeroPage: mapsZeroPage(question, region))
     guard limits.most > 1 else { return nil }
+    let isContent = action == .fill || action == .fillZero
     // What a hole of a file says about its neighbours is nothing: they may be in the file.
-    if action == .fill, unsafe region.pointee.shape.arrivesFilled { return nil }
+    if isContent, unsafe region.pointee.shape.arrivesFilled { return nil }
     let first = unsafe question.pointee.pgoff - region.pointee.firstPgoff
     let fault = unsafe first..<(first + question.pointee.count)
     let streams = unsafe region.pointee.streams
@@ -42,6 +44,10 @@ extension Reader {
     let wanted = (base + fault.lowerBound)..<(base + fault.upperBound)
     let instance = unsafe question.pointee.instance!
     if action == .lookUp, unsafe !instance.pointee.looksUpHere { return nil }
+    // Where a worker must account zeroes they are not worth it.
+    if action == .fillZero, unsafe !instance.pointee.isDirect, unsafe publishes(question) {
+      return nil
+    }
     if action == .fill, unsafe !instance.isPrompt {
       return Company(
         before: (base + low)..<wanted.lowerBound, behind: wanted.upperBound..<(base + high))
@@ -65,6 +71,15 @@ extension Reader {
     unsafe question.pointee.pgoff = base + choice.pages.lowerBound
     unsafe question.pointee.count = choice.pages.upperBound - choice.pages.lowerBound
     return nil
+  }
+
+  /// Whether zeroes in a region are the kernel's zero page: a private one's, if they are not published.
+  @inline(__always)
+  private mutating func mapsZeroPage(
+    _ question: UnsafeMutablePointer<Question>, _ region: UnsafeMutablePointer<RegionRecord>
+  ) -> Bool {
+    unsafe question.pointee.kind == .missing && !region.pointee.shape.shared
+      && !region.pointee.shape.fillsBacking && !region.pointee.isHugetlb
   }
 
   /// Whether a page beside a fault is missing, too, and needs the same to be done.

@@ -204,8 +204,7 @@ extension Reader {
   /// content, and accounted like it; else they go to the mapping alone.
   mutating func zero(_ question: UnsafeMutablePointer<Question>) {
     guard let region = unsafe question.pointee.region else { return unsafe end(question) }
-    let instance = unsafe question.pointee.instance!
-    guard unsafe ensureBuffers(question.pointee.count * region.pointee.granule) else {
+    guard unsafe ensureBuffers(region.pointee.granule) else {
       return unsafe retryLater(question, .memory)
     }
     unsafe question.pointee.isZero = true
@@ -218,6 +217,24 @@ extension Reader {
         unsafe region.backingState(page) == .punched ? BackingPage.punched : .absent
       guard unsafe claim(question, from: state) else { return }
     }
+    unsafe installZeroes(question)
+  }
+
+  /// Content that is known to be zero: like `fill`, and nobody is asked.
+  mutating func fillZero(_ question: UnsafeMutablePointer<Question>) {
+    unsafe question.pointee.isZero = false
+    unsafe question.pointee.accountStatus = .ok
+    if unsafe question.pointee.instance!.isBroken {
+      return unsafe giveUp(question, .brokenProvider)
+    }
+    if unsafe publishes(question), unsafe !claim(question, from: .absent) { return }
+    unsafe counters.add(
+      .knownZero, question.pointee.count * question.pointee.instance!.pointee.granule)
+    unsafe installZeroes(question)
+  }
+
+  private mutating func installZeroes(_ question: UnsafeMutablePointer<Question>) {
+    let instance = unsafe question.pointee.instance!
     var folio = unsafe emptyFolio()
     unsafe folio.kind = .zero
     unsafe folio.count = unsafe question.pointee.count

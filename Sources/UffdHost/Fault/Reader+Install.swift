@@ -17,7 +17,7 @@ extension Reader {
   mutating func install(_ question: UnsafeMutablePointer<Question>) {
     let shift = unsafe question.pointee.instance!.pointee.granuleShift
     let folio = unsafe question.pointee.folio
-    if unsafe folio.kind == .zero, unsafe !ensureBuffers(question.pointee.count << shift) {
+    if unsafe folio.kind == .zero, !ensureBuffers(1 << shift) {
       unsafe unaccount(question, from: 0)
       unsafe putBack(question)
       return unsafe retryLater(question, .memory)
@@ -173,7 +173,9 @@ extension Reader {
     // A private mapping of a cached page is shadowed by a COPY; hugetlb has no ZEROPAGE.
     var zeroByCopy = context.hugetlb || overCached
     while offset < length {
-      let size = min(piece, length - offset)
+      var size = min(piece, length - offset)
+      // Zeroes that are copied come from a buffer of ours.
+      if unsafe source == nil, zeroByCopy { size = min(size, UInt64(zeroes.length)) }
       context.singlePage = size == page
       let call: InstallCall
       let result: CallResult
@@ -181,7 +183,6 @@ extension Reader {
         call = .copy
         result = unsafe calls.copy(to: address + offset, from: source + Int(offset), length: size)
       } else if zeroByCopy {
-        precondition(size <= UInt64(zeroes.length))
         call = .copy
         context.sourceIsForeign = false
         result = unsafe calls.copy(to: address + offset, from: zeroes.base, length: size)

@@ -79,15 +79,16 @@ extension Reader {
     guard let region = unsafe question.pointee.region else {
       // A publish: only what is absent concerns it.
       switch unsafe question.pointee.backing!.pointee.states.backing(pgoff) {
-      case .absent: return .fill
+      case .absent: return unsafe question.pointee.instance!.isKnownZero(pgoff) ? .fillZero : .fill
       case .filling: return .wait
       case .present, .punched: return .mapCached
       }
     }
     let page = unsafe pgoff - region.pointee.firstPgoff
     let state = unsafe region.pointee.states.region(page)
-    let action = unsafe decide(
+    var action = unsafe decide(
       question.pointee.kind, region.pointee.shape, state, region.backingState(page))
+    if action == .fill, unsafe question.pointee.instance!.isKnownZero(pgoff) { action = .fillZero }
     return unsafe question.pointee.wanted.contains(pgoff) ? action : action.forNobody(state)
   }
 
@@ -139,6 +140,7 @@ extension Reader {
   private mutating func act(_ action: FaultAction, _ question: UnsafeMutablePointer<Question>) {
     switch action {
     case .fill: unsafe fill(question)
+    case .fillZero: unsafe fillZero(question)
     case .zero: unsafe zero(question)
     case .lookUp: unsafe lookUp(question)
     case .mapCached: unsafe mapCached(question)

@@ -154,7 +154,8 @@ extension Reader {
 
   /// The deadline has come. A page that its client gave back meanwhile needs no provider: it is zero.
   private mutating func timedOut(_ question: UnsafeMutablePointer<Question>) {
-    if unsafe action(question, question.pointee.pgoff) == .zero {
+    let action = unsafe action(question, question.pointee.pgoff)
+    if action == .zero || action == .fillZero {
       // With a deadline of its own: past the old one its timer would be over before it is set.
       unsafe question.pointee.born = 0
       return unsafe work(question)

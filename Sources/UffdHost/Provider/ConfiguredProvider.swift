@@ -151,10 +151,16 @@ import UffdPluginABI
       kind: traits.memoryKind, granule: traits.granule, count: count, publisher: publisher)
   }
 
+  /// Says what is zero; nil also where that does not last.
+  var extents: InstanceRecord.Extents? {
+    let raw = unsafe provider.table.raw
+    if declared?.isContent == true { return unsafe DeclaredFile.extents }
+    return unsafe raw.behaviours.contains(.volatile) ? nil : raw.extents
+  }
+
   func makeRecord(
     count: UInt64, isInline: Bool, workers: Int, executor: Executor, arena: StagingArena,
-    owner: Instance,
-    warm: UnsafeMutablePointer<UInt64>
+    owner: Instance, zeroes: ZeroBits?, warm: UnsafeMutablePointer<UInt64>
   ) -> InstanceRecord {
     let raw = unsafe provider.table.raw
     let content = declared?.isContent == true ? declared : nil
@@ -165,13 +171,13 @@ import UffdPluginABI
       lookup: raw.get_folio_noalloc, filemapAdd: raw.filemap_add,
       filemapRemove: raw.filemap_remove, discard: raw.discard, cancel: raw.cancel,
       willNeed: content != nil ? DeclaredFile.willNeed : raw.will_need,
-      granule: traits.granule,
+      extents: extents, granule: traits.granule,
       granuleShift: UInt64(traits.granule.trailingZeroBitCount), count: count, isInline: isInline,
       isDirect: traits.threadModel == .parallel,
       lends: content != nil || raw.operations.contains(.lend),
       holeIsZero: traits.holeIsZero, workers: UInt64(workers),
       executor: Unmanaged.passUnretained(executor),
-      arena: Unmanaged.passUnretained(arena), owner: owner, warm: warm)
+      arena: Unmanaged.passUnretained(arena), owner: owner, zeroes: zeroes, warm: warm)
   }
 
   /// can_userfault: nil, or why the region may not attach. The caller is where the thread model allows it.

@@ -82,6 +82,46 @@ import UffdPluginABI
     }
   }
 
+  static let extents: InstanceRecord.Extents = { handle, pgoff, count, list, _, _, filled in
+    unsafe Unmanaged<DeclaredFile>.fromOpaque(UnsafeRawPointer(handle))._withUnsafeGuaranteedRef {
+      file in
+      unsafe list.pointee = file.extent(pgoff, count)
+      unsafe filled.pointee = 1
+    }
+    return .ok
+  }
+
+  // SEEK_DATA and SEEK_HOLE, which Swift's Glibc lacks.
+  private static let seekData: Int32 = 3
+  private static let seekHole: Int32 = 4
+
+  /// The granules from `pgoff` on that are all in a hole of the file, or are not. A filesystem that cannot tell
+  /// has no holes.
+  private func extent(_ pgoff: UInt64, _ count: UInt64) -> uffd_extent {
+    let end = pgoff + count
+    let start = pgoff * granule
+    func run(until next: UInt64, isZero: Bool) -> uffd_extent {
+      uffd_extent(
+        pgoff: pgoff, count: min(max(next, pgoff + 1), end) - pgoff, is_zero: isZero ? 1 : 0,
+        reserved: 0)
+    }
+    guard let fd = descriptor?.fd, start < length else {
+      return run(until: end, isZero: holeIsZero)
+    }
+    let whole = (length - 1) / granule + 1
+    let data = lseek(fd, off_t(start), Self.seekData)
+    if data < 0 {
+      return errno == ENXIO
+        ? run(until: holeIsZero ? end : whole, isZero: true) : run(until: end, isZero: false)
+    }
+    // A granule with any data in it is data.
+    let first = UInt64(data) / granule
+    if first > pgoff { return run(until: min(first, whole), isZero: true) }
+    let hole = lseek(fd, data, Self.seekHole)
+    if hole < 0 { return run(until: end, isZero: false) }
+    return run(until: min((UInt64(hole) - 1) / granule + 1, whole), isZero: false)
+  }
+
   private func warm(_ start: UInt64, _ length: UInt64) {
     guard let mapping, start < self.length else { return }
     mapping.willNeed(from: start, length: min(length, self.length - start))

@@ -18,6 +18,8 @@ enum Violation: String {
   case zeroWithMemory = "alloc_folio answered ZERO together with a pointer"
   case foreignStaging = "alloc_folio answered STAGED with memory that is not the host's staging"
   case lostFolio = "get_folio_noalloc answered ABSENT for a granule that filemap_add accepted"
+  case unknownExtentsStatus = "extents returned a status that ABI 1 does not have"
+  case badExtents = "extents answered OK with a list that is empty, has a gap or leaves its range"
   case absentBusyFilemap = "filemap_add answered ABSENT, BUSY or IO_ERROR, which it may not"
 }
 

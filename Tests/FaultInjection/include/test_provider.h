@@ -36,7 +36,13 @@ struct test_provider_state {
   uint64_t refuse_ns;
   uint64_t lookup_busy;  /* get_folio_noalloc answers BUSY so many times */
   uint64_t attach_no;    /* can_userfault says no */
+  uint64_t zero_from, zero_to; /* content that is zero: alloc_folio answers ZERO, extents says so */
+  uint64_t extent_most;  /* granules of one extent; 0: as many as there are */
+  uint64_t extent_bad;   /* 1: a gap, 2: beyond the end, 3: none, 4: an unknown status, 5: IO_ERROR */
+  uint64_t extent_gate;  /* extents sleeps until this is 0 */
   /* Counters. */
+  uint64_t extent_calls;
+  uint64_t zero_allocs;  /* calls of alloc_folio for what extents calls zero */
   uint64_t opens, closes;
   uint64_t allocs;       /* calls of alloc_folio */
   uint64_t answered;     /* granules in OK answers */

@@ -169,6 +169,14 @@ static uffd_status answer(uffd_instance *self, const uffd_folio_request *request
   uint64_t offset = request->pgoff * granule;
   folio->count = count;
   uint64_t kind = GET(answer);
+  uint64_t zero_from = GET(zero_from), zero_to = GET(zero_to);
+  if (request->pgoff >= zero_from && request->pgoff < zero_to) {
+    ADD(zero_allocs, 1);
+    if (count > zero_to - request->pgoff) folio->count = count = zero_to - request->pgoff;
+    kind = TEST_ANSWER_ZERO;
+  } else if (request->pgoff < zero_from && zero_from < zero_to && count > zero_from - request->pgoff) {
+    folio->count = count = zero_from - request->pgoff;
+  }
   if (holes) {
     /* A run ends where data and holes meet. */
     int is_hole = request->pgoff % holes == holes - 1;
@@ -282,6 +290,33 @@ static void discard(uffd_instance *self, uint64_t pgoff, uint64_t count) {
   leave();
 }
 
+#ifdef TABLE_EXTENTS
+static uffd_status extents(uffd_instance *self, uint64_t pgoff, uint64_t count, uffd_extent *list,
+                           uint64_t capacity, uint64_t stride, uint64_t *filled) {
+  enter();
+  ADD(extent_calls, 1);
+  while (GET(extent_gate)) usleep(200);
+  uint64_t bad = GET(extent_bad), most = GET(extent_most), next = pgoff, end = pgoff + count;
+  uint64_t edges[] = {GET(zero_from), GET(zero_to), ~0ull};
+  uint64_t done = 0;
+  while (done < capacity && next < end) {
+    uffd_extent *extent = (uffd_extent *)((char *)list + done * stride);
+    uint64_t stop = end;
+    for (int i = 0; i < 3; i++)
+      if (edges[i] > next && edges[i] < stop) stop = edges[i];
+    if (most && stop - next > most) stop = next + most;
+    *extent = (uffd_extent){.pgoff = next, .count = stop - next, .is_zero = next >= edges[0] && next < edges[1]};
+    if (bad == 1) extent->pgoff++;
+    if (bad == 2) extent->count += self->size;
+    next = stop;
+    done++;
+  }
+  *filled = bad == 3 ? 0 : done;
+  leave();
+  return bad == 4 ? (uffd_status)99 : bad == 5 ? UFFD_STATUS_IO_ERROR : UFFD_STATUS_OK;
+}
+#endif
+
 static void will_need(uffd_instance *self, uint64_t pgoff, uint64_t count) {
   enter();
   if (pgoff >= (self->size - 1) / self->granule + 1 || count == 0) ADD(bad_warms, 1);
@@ -310,7 +345,11 @@ static const uffd_provider table = {
     .thread_model = TABLE_THREADS,
 #ifndef TABLE_DECLARATIVE_ONLY
     .operations = UFFD_OP_ALLOC | UFFD_OP_LEND | UFFD_OP_LOOKUP | UFFD_OP_FILEMAP | UFFD_OP_DISCARD |
-                  UFFD_OP_WILL_NEED | UFFD_OP_CANCEL | UFFD_OP_PREDICATE,
+                  UFFD_OP_WILL_NEED | UFFD_OP_CANCEL | UFFD_OP_PREDICATE
+#ifdef TABLE_EXTENTS
+                  | UFFD_OP_EXTENTS
+#endif
+    ,
 #endif
     .modes = UFFD_MODE_MISSING | UFFD_MODE_MINOR,
     .memory_kinds = UFFD_KINDS_ANON | UFFD_KINDS_SHMEM | UFFD_KINDS_HUGETLB,
@@ -333,6 +372,9 @@ static const uffd_provider table = {
     .filemap_remove = filemap_remove,
     .discard = discard,
     .will_need = will_need,
+#ifdef TABLE_EXTENTS
+    .extents = extents,
+#endif
     .cancel = cancel,
 #endif
     .close = close_instance,

@@ -10,6 +10,8 @@ import UffdPluginABI
 /// How the provider's table is compiled.
 enum TestTable: String, Codable, CaseIterable {
   case parallel, blocking, perInstance, serial, declarative, declarativeOnly
+  /// With the hook `extents`.
+  case extents, extentsBlocking, extentsSerial, extentsVolatile
 
   var flags: String {
     switch self {
@@ -18,6 +20,10 @@ enum TestTable: String, Codable, CaseIterable {
     case .perInstance: "-DTABLE_THREADS=UFFD_THREADS_PER_INSTANCE"
     case .serial: "-DTABLE_THREADS=UFFD_THREADS_SERIAL"
     case .declarative: "-DTABLE_BEHAVIOURS=UFFD_BEHAVIOUR_DECLARATIVE"
+    case .extents: "-DTABLE_EXTENTS"
+    case .extentsBlocking: "-DTABLE_EXTENTS -DTABLE_BEHAVIOURS=UFFD_BEHAVIOUR_BLOCKS"
+    case .extentsSerial: "-DTABLE_EXTENTS -DTABLE_THREADS=UFFD_THREADS_SERIAL"
+    case .extentsVolatile: "-DTABLE_EXTENTS -DTABLE_BEHAVIOURS=UFFD_BEHAVIOUR_VOLATILE"
     case .declarativeOnly:
       "-DTABLE_DECLARATIVE_ONLY -DTABLE_BEHAVIOURS=UFFD_BEHAVIOUR_DECLARATIVE"
     }

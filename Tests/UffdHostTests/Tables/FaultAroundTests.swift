@@ -65,25 +65,35 @@ import Testing
 struct FaultAroundTests {
   @Test("limits follow from what a page needs, the granule and the user's wish")
   func limits() {
-    let (run, all) = (256 << 10 as UInt64, UInt64.max)
-    for action in [FaultAction.lookUp, .mapCached] {
-      #expect(aroundLimits(action, shift: 12, most: all, run: run) == Accesses.map)
-      #expect(
-        aroundLimits(action, shift: 12, most: 8, run: run) == AroundLimits(first: 8, most: 8))
+    func limits(
+      _ action: FaultAction, shift: UInt64 = 12, most: UInt64 = .max, mapsZeroPage: Bool = false
+    ) -> [UInt64] {
+      let limits = aroundLimits(
+        action, shift: shift, most: most, run: 256 << 10, mapsZeroPage: mapsZeroPage)
+      return [limits.first, limits.most]
     }
-    #expect(aroundLimits(.fill, shift: 12, most: all, run: run) == Accesses.copy)
-    #expect(
-      aroundLimits(.fill, shift: 12, most: 10, run: run) == AroundLimits(first: 1, most: 10))
-    #expect(
-      aroundLimits(.fill, shift: 16, most: all, run: run) == AroundLimits(first: 1, most: 4))
-    for action in [FaultAction.fill, .lookUp, .mapCached] {
-      #expect(aroundLimits(action, shift: 12, most: 1, run: run) == .nothing)
-      #expect(aroundLimits(action, shift: 21, most: all, run: run) == .nothing)
-      #expect(aroundLimits(action, shift: 30, most: all, run: run) == .nothing)
+    for mapsZeroPage in [false, true] {
+      for action in [FaultAction.lookUp, .mapCached] {
+        #expect(limits(action, mapsZeroPage: mapsZeroPage) == [16, 64])
+        #expect(limits(action, most: 8, mapsZeroPage: mapsZeroPage) == [8, 8])
+      }
+      #expect(limits(.fill, mapsZeroPage: mapsZeroPage) == [1, 64])
+      #expect(limits(.fill, most: 10, mapsZeroPage: mapsZeroPage) == [1, 10])
+      #expect(limits(.fill, shift: 16, mapsZeroPage: mapsZeroPage) == [1, 4])
+      for action in [FaultAction.fill, .fillZero, .lookUp, .mapCached] {
+        #expect(limits(action, most: 1, mapsZeroPage: mapsZeroPage) == [1, 1])
+        #expect(limits(action, shift: 21, mapsZeroPage: mapsZeroPage) == [1, 1])
+        #expect(limits(action, shift: 30, mapsZeroPage: mapsZeroPage) == [1, 1])
+      }
+      for action in [FaultAction.zero, .wait, .evict, .refuse, .poison, .leave] {
+        #expect(limits(action, mapsZeroPage: mapsZeroPage) == [1, 1])
+      }
     }
-    for action in [FaultAction.zero, .wait, .evict, .refuse, .poison, .leave] {
-      #expect(aroundLimits(action, shift: 12, most: all, run: run) == .nothing)
-    }
+    // Zero pages cost as much as copies where there has to be one for each.
+    #expect(limits(.fillZero) == [1, 64] && limits(.fillZero, most: 8) == [1, 8])
+    #expect(limits(.fillZero, mapsZeroPage: true) == [16, 512])
+    #expect(limits(.fillZero, most: 100, mapsZeroPage: true) == [16, 100])
+    #expect(limits(.fillZero, most: 8, mapsZeroPage: true) == [8, 8])
   }
 
   @Test("a run doubles each time it goes on, up to the limit")
@@ -169,8 +179,10 @@ struct FaultAroundTests {
         _ = accesses.fault(page)
         faults += 1
       }
-      let taken = accesses.states.count(ofBits: RegionPage.mapped.rawValue)
-      if step % 4_000 == 0 { #expect(taken <= 2 * (step + 1), "\(taken) for \(step + 1) touches") }
+      if step % 4_000 == 0 {
+        let taken = accesses.states.count(ofBits: RegionPage.mapped.rawValue)
+        #expect(taken <= 2 * (step + 1), "\(taken) for \(step + 1) touches")
+      }
     }
     #expect((32_000...35_000).contains(faults), "\(faults)")
   }

@@ -7,6 +7,21 @@ import Testing
 
 @Suite("The decision about a fault")
 struct FaultDecisionTests {
+  @Test("where nobody waits only what is simply missing is filled or mapped")
+  func forNobody() {
+    for action in [FaultAction.fill, .fillZero, .lookUp, .mapCached] {
+      #expect(action.forNobody(.unmapped) == action)
+    }
+    for action in [FaultAction.zero, .wait, .evict, .refuse, .poison, .leave] {
+      #expect(action.forNobody(.unmapped) == .leave)
+    }
+    for state in [RegionPage.mapped, .discarded, .poisoned] {
+      for action in [FaultAction.fill, .fillZero, .lookUp, .mapCached, .zero, .wait, .poison] {
+        #expect(action.forNobody(state) == .leave)
+      }
+    }
+  }
+
   /// What a region is, as far as its faults go.
   private enum Sort: String {
     /// Content goes into the mapping alone.
