@@ -177,6 +177,10 @@ let package = Package(
     .testTarget(
       name: "UffdClientTests", dependencies: ["TestSupport", "uffdhost", "RemoteMemoryClient"],
       exclude: ["Clients"], swiftSettings: strict),
+    // Programs in C whose memory is served (Clients/), by 'uffdhost serve' and by a minimal handler.
+    .testTarget(
+      name: "ServeTests", dependencies: ["TestSupport", "UffdPattern", "uffdhost"],
+      exclude: ["Clients"], swiftSettings: strict),
     // The rules of the house: who may import whom, what the documents promise.
     .testTarget(name: "TidyTests", swiftSettings: strict),
   ],

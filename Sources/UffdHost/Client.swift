@@ -31,6 +31,7 @@ import Synchronization
   private let port: ReaderPort
   private let countersMemory: Mapping
   private let phase = Mutex(ClientProgress.Phase.serving)
+  private let usesInstance = Mutex(true)
   private static let nextIdentifier = Mutex<UInt64>(1)
 
   // The reader's own, after it has adopted the client.
@@ -98,7 +99,7 @@ import Synchronization
     }
     unsafe record.pointee.table.free()
     unsafe record.deallocate()
-    instance.unuse()
+    leave()
   }
 
   /// More regions of the same uffd. All of them or none.
@@ -155,6 +156,15 @@ import Synchronization
   }
 
   // MARK: For its reader
+
+  /// Nothing of it needs the instance any more.
+  func leave() {
+    let isLast = usesInstance.withLock { uses in
+      defer { uses = false }
+      return uses
+    }
+    if isLast { instance.unuse() }
+  }
 
   func enter(_ next: ClientProgress.Phase) { phase.withLock { $0 = next } }
   var currentPhase: ClientProgress.Phase { phase.withLock { $0 } }

@@ -97,7 +97,10 @@ package struct ClientProgress: Sendable, Equatable {
       self.poisonedBytes = poisonedBytes
       self.discardedBytes = discardedBytes
     }
-    package var missingBytes: UInt64 { length - residentBytes - poisonedBytes - discardedBytes }
+    /// The three are counted one after the other while pages change.
+    package var missingBytes: UInt64 {
+      length - min(length, residentBytes + poisonedBytes + discardedBytes)
+    }
   }
   package var phase = Phase.serving
   package var regions: [Region] = []

@@ -139,6 +139,9 @@ extension Server {
     if !waiting.contains(connection.id) { waiting.append(connection.id) }
   }
 
+  /// A dialect is known after so many bytes: white space in front of it is looked at again and again.
+  private static let mostUnknownBytes = 4096
+
   /// Finds the dialect. False: not yet, or none.
   private func recognise(_ connection: Connection) -> Bool {
     if connection.dialect != nil { return true }
@@ -153,7 +156,7 @@ extension Server {
         connection.send(recognised.greeting())
         connection.dialect = recognised
         return true
-      case .needsMore: isOpen = bytes.count <= dialect.mostBytes || isOpen
+      case .needsMore: isOpen = bytes.count <= Self.mostUnknownBytes || isOpen
       case .no: break
       }
     }

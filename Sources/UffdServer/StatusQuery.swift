@@ -124,7 +124,8 @@ struct NativeStatusConversation {
       + hello.frame(kind: NativeWire.Kind.hello.rawValue, descriptors: 0, id: 1)
   }
 
-  private var question: [UInt8] {
+  /// What it says when it has been greeted.
+  var question: [UInt8] {
     var request = NativeFrameWriter()
     request.put(UInt32(NativePlain.size))
     request.put(UInt32(0))

@@ -96,6 +96,26 @@ struct AroundTests {
     }
   }
 
+  @Test(
+    "all of it in no order: a piece that is half there is completed", arguments: kinds,
+    [TestTable.parallel, .blocking])
+  func dense(_ what: String, _ table: TestTable) async {
+    await #expect(processExitsWith: .success) { [what, table] in
+      let scene = try Scene(table)
+      let (instance, region) = try Self.make(scene, what, 4_096)
+      for step in 0..<4_096 as Range<UInt64> {
+        let page = (step &* 1_237 &+ 77) % 4_096
+        #expect(region.holdsContent(page), "granule \(page)")
+        if step % 64 == 0 { #expect(region.residentBytes / 4_096 <= 2 * (step + 1) + 64) }
+      }
+      let end = try instance.settledStatistics()
+      #expect(end.faults.total + end.installedAround >= 4_096, "\(end)")
+      if table == .parallel { #expect((2_000...2_600).contains(end.faults.total), "\(end)") }
+      #expect(region.residentBytes == region.length)
+      Self.checkBooks(scene)
+    }
+  }
+
   @Test("what the backing holds is mapped along, too, and asked for page by page")
   func minor() async {
     await #expect(processExitsWith: .success) {

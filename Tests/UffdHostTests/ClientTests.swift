@@ -47,6 +47,7 @@ import UffdPluginABI
   }
 
   func go() { unsafe withUnsafePointer(to: process) { unsafe handed_go($0) } }
+  func awaitWord() { unsafe withUnsafePointer(to: process) { unsafe handed_await_word($0) } }
   func wait(seconds: UInt32 = 20) -> Int32 {
     unsafe withUnsafePointer(to: process) { unsafe handed_wait($0, seconds) }
   }
@@ -208,6 +209,21 @@ struct ClientTests {
       handed.go()
       #expect(handed.wait() == 0, "the line of handed.c less one")
       #expect(scene.host.statistics.faults.total == faults)
+    }
+  }
+
+  @Test("memory that was replaced without an event does not keep a drain from its end")
+  func replaced() async {
+    await #expect(processExitsWith: .success) {
+      let scene = try Scene()
+      let instance = try Self.open(scene)
+      let handed = try Handed(instance, HANDED_BALLOON, features: 0b1000)
+      handed.go()
+      handed.awaitWord()
+      handed.client.drain()
+      #expect(handed.end() == .drained(poisoned: 0))
+      handed.go()
+      #expect(handed.wait() == 0, "the line of handed.c less one")
     }
   }
 

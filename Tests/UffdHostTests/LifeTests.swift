@@ -189,7 +189,8 @@ struct LifeTests {
       for _ in 0..<50 { try once() }
       let after = Belongings()
       #expect(after.descriptors == before.descriptors, "\(before) before, \(after) after")
-      #expect(after.threads == before.threads, "\(before) before, \(after) after")
+      // Idle threads of the runtime may have ended meanwhile.
+      #expect(after.threads <= before.threads, "\(before) before, \(after) after")
       // The allocator may have grown by an arena or two.
       #expect(after.mappings <= before.mappings + 4, "\(before) before, \(after) after")
     }

@@ -100,6 +100,34 @@ struct EndingTests {
     #expect(try server.end() == 0)
   }
 
+  @Test func `whoever could connect is served, however near the end was`() throws {
+    for round in 0..<20 {
+      let server = try TestServer()
+      let strange = Mutex<[String]>([])
+      let served = Atomic(0)
+      let threads = try (0..<4).map { _ in
+        try KernelThread("test-client") {
+          while let client = try? server.connect() {
+            do {
+              try client.send("TESTA1", [TestUffd.make()])
+              let (hello, done) = (try client.line(), try client.line())
+              if hello != "hello" || done?.hasPrefix("done ") != true {
+                strange.withLock { $0.append("\(hello ?? "end") \(done ?? "end")") }
+              }
+              served.add(1, ordering: .relaxed)
+            } catch {
+              strange.withLock { $0.append("\(error)") }
+            }
+          }
+        }
+      }
+      try wait("some are served") { served.load(ordering: .relaxed) > round }
+      #expect(try server.stop() == 0)
+      for thread in threads { thread.join() }
+      #expect(strange.withLock { $0 } == [])
+    }
+  }
+
   @Test func `an unfinished handshake delays the end by a moment`() throws {
     let server = try TestServer { $0.handshakeNanoseconds = 60_000_000_000 }
     let silent = try server.connect()

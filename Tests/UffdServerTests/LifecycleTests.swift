@@ -14,6 +14,13 @@ import UffdHost
 struct LifecycleTests {
   private static let pages = 64
 
+  /// A server holds no place among the programs that may run at one time.
+  private static var idle: Child.Options {
+    var options = Child.Options()
+    options.isIdle = true
+    return options
+  }
+
   /// Runs a server whose page 1 comes after some seconds, while `body` has a client.
   private func serve(
     slowness seconds: Int, _ options: [String] = [],
@@ -26,7 +33,7 @@ struct LifecycleTests {
       in: scratch)
     let path = scratch.path + "/s"
     return try await Child.run(
-      [Checkout.uffdhost, "serve", "--provider", provider, "--listen", path] + options
+      [Checkout.uffdhost, "serve", "--provider", provider, "--listen", path] + options, Self.idle
     ) { child in
       for _ in 0..<2000 where unsafe access(path, F_OK) != 0 {
         try await Task.sleep(for: .milliseconds(5))
@@ -36,12 +43,11 @@ struct LifecycleTests {
   }
 
   /// Every page is right, without anybody serving; `poisoned` are SIGBUS.
-  private func expectWhole(_ client: NativeClient, poisoned: Set<Int> = []) {
+  private func expectWhole(_ memory: ServedMemory, poisoned: Set<Int> = []) {
     GuardedAccess.install()
-    client.giveUpUffd()
     for page in 0..<Self.pages {
       #expect(
-        client.byte(page) == (poisoned.contains(page) ? nil : UInt8(page + 1)), "page \(page)")
+        memory.byte(page) == (poisoned.contains(page) ? nil : UInt8(page + 1)), "page \(page)")
     }
   }
 
@@ -54,7 +60,7 @@ struct LifecycleTests {
       for _ in 0..<1000 where unsafe access(path, F_OK) == 0 { usleep(1000) }
       #expect(client.byte(9) == 10)
       #expect(try client.connection.isClosed())
-      self.expectWhole(client)
+      self.expectWhole(client.memory)
     }
     #expect(outcome.code == 0, "\(outcome.story)")
     #expect(outcome.errors.contains("1 to be drained"), "\(outcome.story)")
@@ -75,7 +81,7 @@ struct LifecycleTests {
         child.send(SIGTERM)
       }
       #expect(try client.connection.isClosed())
-      self.expectWhole(client, poisoned: [1])
+      self.expectWhole(client.memory, poisoned: [1])
     }
     #expect(outcome.code == 1, "\(outcome.story)")
     #expect(outcome.errors.contains("4 KiB could not be had and are poisoned"), "\(outcome.story)")
@@ -86,15 +92,36 @@ struct LifecycleTests {
       let client = try NativeClient(path, pages: Self.pages)
       try client.ask(.drain)
       #expect(try client.frame().kind == .done)
-      self.expectWhole(client)
+      self.expectWhole(client.memory)
       let second = try NativeClient(path, pages: Self.pages)
       #expect(second.byte(3) == 4)
       child.send(SIGTERM)
       #expect(try second.connection.isClosed())
-      self.expectWhole(second)
+      self.expectWhole(second.memory)
     }
     #expect(outcome.code == 0, "\(outcome.story)")
     #expect(outcome.errors.contains("2 clients were served"), "\(outcome.story)")
+  }
+
+  @Test func `a Firecracker that hangs up at once is served and drained`() async throws {
+    let outcome = try await serve(slowness: 0) { child, path in
+      let memory = try ServedMemory(pages: Self.pages)
+      do {
+        let connection = try TestConnection(path)
+        let region =
+          "[{\"base_host_virt_addr\": \(memory.address), \"size\": \(memory.length), \"offset\": 0}]"
+        try connection.send(region, [memory.uffd!])
+        memory.giveUpUffd()
+      }
+      for page in 0..<8 { #expect(memory.byte(page) == UInt8(page + 1)) }
+      child.send(SIGTERM)
+      for _ in 0..<2000 where kill(child.pid, 0) == 0 {
+        try await Task.sleep(for: .milliseconds(5))
+      }
+      self.expectWhole(memory)
+    }
+    #expect(outcome.code == 0, "\(outcome.story)")
+    #expect(outcome.errors.contains("firecracker): drained: every page is there"))
   }
 
   @Test func `status tells of a client and its pages`() async throws {
@@ -124,11 +151,13 @@ struct LifecycleTests {
   @Test func `a server without descriptors turns away, does not spin, and recovers`() async throws {
     let scratch = try Scratch()
     let path = scratch.path + "/s"
-    let outcome = try await Child.run([
-      "/bin/sh", "-c",
-      "ulimit -n 40; exec \"$0\" serve --provider anon pattern=1 size=1M --listen \"$1\"",
-      Checkout.uffdhost, path,
-    ]) { child in
+    let outcome = try await Child.run(
+      [
+        "/bin/sh", "-c",
+        "ulimit -n 40; exec \"$0\" serve --provider anon pattern=1 size=1M --listen \"$1\"",
+        Checkout.uffdhost, path,
+      ], Self.idle
+    ) { child in
       for _ in 0..<2000 where unsafe access(path, F_OK) != 0 {
         try await Task.sleep(for: .milliseconds(5))
       }

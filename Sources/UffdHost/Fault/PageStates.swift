@@ -102,21 +102,26 @@ enum BackingPage: UInt8, CaseIterable {
   }
 
   /// How many pages have these bits. Walks the table; for reports, not for the fault path.
-  func count(ofBits bits: UInt8) -> UInt64 {
+  func count(ofBits bits: UInt8) -> UInt64 { count(ofBits: bits, in: 0..<count) }
+
+  /// How many pages of a range have these bits.
+  @inline(__always)
+  func count(ofBits bits: UInt8, in range: Range<UInt64>) -> UInt64 {
+    precondition(range.upperBound <= count)
     let pattern = UInt64(bits) * 0x5555_5555_5555_5555
     var total: UInt64 = 0
-    var page: UInt64 = 0
-    while page < count {
-      if (first + page) % Self.perWord == 0, count - page >= Self.perWord {
-        // A page has the bits where neither of its two differs.
-        let word = unsafe AtomicWord(words + Int((first + page) / Self.perWord)).acquired
-        let differing = word ^ pattern
-        total += UInt64((~(differing | differing >> 1) & 0x5555_5555_5555_5555).nonzeroBitCount)
-        page += Self.perWord
-      } else {
-        if self.bits(page) == bits { total += 1 }
-        page += 1
-      }
+    var page = range.lowerBound
+    while page < range.upperBound {
+      let place = first + page
+      let offset = place % Self.perWord
+      let length = min(Self.perWord - offset, range.upperBound - page)
+      let word = unsafe AtomicWord(words + Int(place / Self.perWord)).acquired
+      // A page has the bits where neither of its two differs.
+      let differing = (word ^ pattern) >> (offset * 2)
+      let mask = UInt64.max >> (64 - length * 2)
+      total += UInt64(
+        (~(differing | differing >> 1) & 0x5555_5555_5555_5555 & mask).nonzeroBitCount)
+      page += length
     }
     return total
   }

@@ -29,6 +29,7 @@ extension Reader {
     let fault = unsafe first..<(first + question.pointee.count)
     let streams = unsafe region.pointee.streams
     let choice = unsafe streams.choose(fault, limits, region.pointee.states)
+    if choice.isDense { return unsafe complete(question, choice, fault) }
     var (low, high) = (fault.lowerBound, fault.upperBound)
     while low > choice.pages.lowerBound, unsafe isAlike(question, region, low - 1, action) {
       low -= 1
@@ -48,6 +49,21 @@ extension Reader {
     unsafe question.pointee.wanted = wanted
     unsafe question.pointee.pgoff = base + low
     unsafe question.pointee.count = high - low
+    return nil
+  }
+
+  /// Extends a question over a piece of which most is there. What is there, or must be treated otherwise, is
+  /// split off when the question is judged.
+  private mutating func complete(
+    _ question: UnsafeMutablePointer<Question>, _ choice: AroundChoice, _ fault: Range<UInt64>
+  ) -> Company? {
+    let region = unsafe question.pointee.region!
+    unsafe region.pointee.streams.note(choice, fault)
+    guard unsafe question.pointee.instance!.isPrompt else { return nil }
+    let base = unsafe region.pointee.firstPgoff
+    unsafe question.pointee.wanted = (base + fault.lowerBound)..<(base + fault.upperBound)
+    unsafe question.pointee.pgoff = base + choice.pages.lowerBound
+    unsafe question.pointee.count = choice.pages.upperBound - choice.pages.lowerBound
     return nil
   }
 
@@ -106,11 +122,14 @@ extension Reader {
     return open < Self.mostFetches
   }
 
-  /// Whether the pages of a fault are being fetched already. Backing pages are claimed; others are looked
-  /// for.
+  /// A fault waits so long for pages that are being fetched without being claimed; then it asks for itself.
+  private static let patienceWithOthers: UInt64 = 100_000_000
+
+  /// Whether the pages of a fault are being fetched already. Claims show that of backing pages that a
+  /// provider is asked for; others are looked for.
   @inline(__always)
   mutating func isFetched(_ question: UnsafeMutablePointer<Question>) -> Bool {
-    if unsafe questions.activeCount == 0 || question.pointee.claimed { return false }
+    if questions.activeCount == 0 { return false }
     let instance = unsafe question.pointee.instance!
     return unsafe (instance.pointee.lends || !instance.isPrompt) && isUnderWay(question)
   }
@@ -120,9 +139,11 @@ extension Reader {
     guard unsafe question.pointee.region != nil, questions.activeCount <= Self.mostOpen,
       unsafe !question.isUnwanted
     else { return false }
+    let oldest = monotonicNanoseconds() - Self.patienceWithOthers
     for index in 0..<questions.activeCount {
       let other = unsafe questions.slots + Int(questions.active[index])
       if unsafe other.isUnwanted, unsafe other.pointee.region == question.pointee.region,
+        unsafe other.pointee.born > oldest,
         unsafe other.pointee.pgoff <= question.pointee.pgoff,
         unsafe question.pointee.pgoff + question.pointee.count
           <= other.pointee.pgoff + other.pointee.count
@@ -131,6 +152,21 @@ extension Reader {
       }
     }
     return false
+  }
+
+  /// Ends a fault that waited for another question's pages if that has mapped its page. Whoever sleeps on it
+  /// was woken by that; that it is woken here is for a page that was mapped before, and is missing again.
+  @inline(__always)
+  mutating func wasServed(_ question: UnsafeMutablePointer<Question>) -> Bool {
+    guard unsafe question.pointee.waiting == .published, unsafe question.pointee.order == nil,
+      unsafe question.pointee.count == 1, let region = unsafe question.pointee.region
+    else { return false }
+    let page = unsafe question.pointee.pgoff - region.pointee.firstPgoff
+    guard unsafe region.pointee.states.region(page) == .mapped else { return false }
+    unsafe wake(region, question.pointee.pgoff, 1)
+    counters.add(.alreadyPresent)
+    unsafe end(question)
+    return true
   }
 
   /// Takes what nobody waits for out of a question.

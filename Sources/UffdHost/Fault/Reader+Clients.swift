@@ -118,6 +118,7 @@ extension Reader {
     client.backings = []
     client.enter(reason == .gone ? .gone : .drained)
     client.instance.host.clients.remove(client)
+    client.leave()
     // Tags of this turn may still mean it.
     ended.append(client)
     client.onEnd(client, reason)

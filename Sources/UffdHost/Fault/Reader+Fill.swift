@@ -14,9 +14,9 @@ extension Reader {
       // A declared backing with a hole, and nobody to fill it.
       return unsafe instance.pointee.holeIsZero ? zero(question) : giveUp(question, .hole)
     }
+    if unsafe isFetched(question) { return unsafe park(question, .published) }
     if unsafe publishes(question), unsafe !claim(question, from: .absent) { return }
     unsafe question.pointee.purpose = .fill
-    if unsafe isFetched(question) { return unsafe park(question, .published) }
     let rest = unsafe splitAtWarmBorder(question)
     unsafe instance.pointee.isInline ? askHere(question) : hand(question)
     if let rest = unsafe rest { unsafe work(rest) }

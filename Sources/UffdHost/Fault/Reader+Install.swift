@@ -6,7 +6,10 @@ import UffdPluginABI
 /// How far an install came: bytes from the start that are settled, and why it stopped, if it did.
 @safe struct InstallProgress {
   var settled: UInt64
+  /// Bytes of them that were there before.
+  var present: UInt64 = 0
   var step: InstallStep?
+  var installed: UInt64 { settled - present }
 }
 
 extension Reader {
@@ -116,7 +119,7 @@ extension Reader {
         unsafe region.pointee.states.set(index, .mapped)
       }
     }
-    unsafe counters.add(source == nil ? .zeroed : .copied, progress.settled)
+    unsafe counters.add(source == nil ? .zeroed : .copied, progress.installed)
     return progress
   }
 
@@ -132,7 +135,7 @@ extension Reader {
     let progress = unsafe put(
       backing.pointee.publisher, backing.pointee.publisherBase + pgoff * backing.pointee.granule,
       source, length, page: page, context, overCached: false)
-    counters.add(.published, progress.settled)
+    counters.add(.published, progress.installed)
     return progress
   }
 
@@ -165,6 +168,7 @@ extension Reader {
   ) -> InstallProgress {
     var context = context
     var offset: UInt64 = 0
+    var present: UInt64 = 0
     var piece = length
     // A private mapping of a cached page is shadowed by a COPY; hugetlb has no ZEROPAGE.
     var zeroByCopy = context.hugetlb || overCached
@@ -197,16 +201,17 @@ extension Reader {
         // hugetlb says EEXIST also when it has no page left; only then nothing is mapped.
         if context.hugetlb, !isPresent(calls, address + offset) {
           calls.wake(address + offset, length: page)
-          return InstallProgress(settled: offset, step: .noMemory)
+          return InstallProgress(settled: offset, present: present, step: .noMemory)
         }
         calls.wake(address + offset, length: page)
         counters.add(.alreadyPresent)
         offset += page
+        present += page
       case let step:
-        return InstallProgress(settled: offset, step: step)
+        return InstallProgress(settled: offset, present: present, step: step)
       }
     }
-    return InstallProgress(settled: offset, step: nil)
+    return InstallProgress(settled: offset, present: present, step: nil)
   }
 
   /// Goes on with pages that an install call did not settle.
@@ -224,8 +229,7 @@ extension Reader {
     case .drop:
       // The publisher mapping is ours: it cannot be gone.
       guard unsafe question.pointee.region != nil else { return unsafe giveUp(question, .hostBug) }
-      unsafe wake(question.pointee.region, question.pointee.pgoff, question.pointee.count)
-      unsafe end(question)
+      unsafe notOurs(question)
     case .noMemory: unsafe retryLater(question, .memory)
     case .badSource:
       unsafe reporter.unreadableLend(question.pointee.instance!, question.pointee.pgoff)
@@ -240,13 +244,31 @@ extension Reader {
     }
   }
 
+  /// The first page is unmapped, or beyond the end of its file: whoever sleeps there has to find out. A
+  /// fill settles it, for nothing will ever be there: a client without EVENT_UNMAP has put other memory
+  /// into its place.
+  private mutating func notOurs(_ question: UnsafeMutablePointer<Question>) {
+    guard unsafe question.pointee.order != nil, let region = unsafe question.pointee.region else {
+      unsafe wake(question.pointee.region, question.pointee.pgoff, question.pointee.count)
+      return unsafe end(question)
+    }
+    let rest = unsafe question.pointee.count > 1 ? split(question, at: 1) : nil
+    let page = unsafe question.pointee.pgoff - region.pointee.firstPgoff
+    if unsafe region.pointee.states.region(page) == .unmapped {
+      unsafe region.pointee.states.set(page, RegionPage.discarded)
+    }
+    unsafe wake(region, question.pointee.pgoff, 1)
+    unsafe end(question)
+    if let rest = unsafe rest { unsafe work(rest) }
+  }
+
   /// COPY found the page in the cache though nobody published it: not content of ours.
   private mutating func foundCached(_ question: UnsafeMutablePointer<Question>) {
     let shape = unsafe question.pointee.region?.pointee.shape
     if shape?.arrivesFilled == true { return unsafe mapCached(question, afterExists: true) }
     guard let backing = unsafe question.pointee.backing else {
-      // Shared memory of a client whose file we do not have, watched for missing pages alone: what its cache
-      // holds the kernel maps without asking us.
+      // Shared memory of a client whose file we do not have, watched for missing pages alone: what its
+      // cache holds the kernel maps without asking us.
       unsafe wake(question.pointee.region, question.pointee.pgoff, question.pointee.count)
       return unsafe end(question)
     }

@@ -134,7 +134,7 @@ extension Reader {
           || (somethingPublished && question.pointee.waiting == .published)
         {
           unsafe resume(question)
-          unsafe work(question)
+          if unsafe !wasServed(question) { unsafe work(question) }
         }
       case .busy:
         if unsafe now >= limit(question) {

@@ -199,6 +199,10 @@ int main(int count, char **words) {
   if (!chosen.socket) fail("--socket is missing");
   if (!chosen.bytes) chosen.bytes = chosen.object;
   signal(SIGPIPE, SIG_IGN);
+  /* Whoever started us may have blocked some. */
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
   uint64_t started = now_ns();
   watch();
   scenario();

@@ -85,6 +85,11 @@ struct PageStatesTests {
         #expect(table.all == model)
         for value in 0..<4 as Range<UInt8> {
           #expect(table.states.count(ofBits: value) == UInt64(model.count { $0 == value }))
+          // Also of a part, and of a part of a part.
+          let run = model[Int(low)..<Int(high)].count { $0 == value }
+          #expect(table.states.count(ofBits: value, in: low..<high) == UInt64(run))
+          let part = PageStates(table.states, low..<high)
+          #expect(part.count(ofBits: value, in: 0..<(high - low)) == UInt64(run))
         }
       }
       #expect(table.behind == 0)

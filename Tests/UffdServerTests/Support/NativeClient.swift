@@ -6,19 +6,15 @@ import UffdHost
 
 @testable import UffdServer
 
-@safe final class NativeClient {
-  let connection: TestConnection
-  let memory: UnsafeMutableRawPointer
+@safe final class ServedMemory {
+  private let memory: UnsafeMutableRawPointer
   let length: Int
-  private var request: UInt64 = 1
-  /// While this is held, a dead server means a stall; without it, zeroes.
-  private var uffd: Descriptor?
+  /// While this is held, a dead server means a stall; without it, zeroes, which a test can see.
+  private(set) var uffd: Descriptor?
 
-  /// Connects and hands `pages` of anonymous memory over. Waits for the answer.
-  init(_ path: String, pages: Int, features: UInt64 = 1 << 3) throws {
-    connection = try TestConnection(path)
+  init(pages: Int) throws {
     length = pages * 4096
-    let uffd = try TestUffd.make(features)
+    let uffd = try TestUffd.make(1 << 3)
     self.uffd = uffd
     guard
       let memory = unsafe mmap(
@@ -32,28 +28,53 @@ import UffdHost
     _ = try checked(
       unsafe clinux_uffd_register(
         uffd.fd, address, UInt64(length), CLINUX_REGISTER_MISSING, &ioctls))
-    try connection.send(NativeStatusConversation().opening)
-    _ = try connection.bytes(8)
-    _ = try frame()
-    try attach(uffd)
-    let answer = try frame()
-    guard answer.kind == .done else {
-      throw Lateness(what: String(decoding: answer.body.dropFirst(16), as: UTF8.self))
-    }
   }
 
   deinit { unsafe munmap(memory, length) }
 
-  private var address: UInt64 { UInt64(UInt(bitPattern: unsafe memory)) }
+  var address: UInt64 { UInt64(UInt(bitPattern: unsafe memory)) }
 
-  private func attach(_ uffd: Descriptor) throws {
+  /// From now on missing pages read zero if nobody serves them.
+  func giveUpUffd() { uffd = nil }
+
+  /// The first byte of a page; nil: reading it is a SIGBUS.
+  func byte(_ page: Int) -> UInt8? {
+    let address = unsafe memory + page * 4096
+    guard unsafe GuardedAccess.touch(address) == 0 else { return nil }
+    return unsafe address.load(as: UInt8.self)
+  }
+}
+
+/// The other end of a conversation in the native dialect.
+final class NativeClient {
+  let connection: TestConnection
+  let memory: ServedMemory
+
+  /// Connects and hands `pages` of anonymous memory over. Waits for the answer.
+  init(_ path: String, pages: Int) throws {
+    connection = try TestConnection(path)
+    memory = try ServedMemory(pages: pages)
+    try connection.send(NativeStatusConversation().opening)
+    _ = try connection.bytes(8)
+    _ = try frame()
+    try attach()
+    let answer = try frame()
+    guard answer.kind == .done else {
+      throw Lateness(what: String(decoding: answer.body.dropFirst(16), as: UTF8.self))
+    }
+    memory.giveUpUffd()
+  }
+
+  private func attach() throws {
     var frame = NativeFrameWriter()
     for number in [UInt32(24), 0, 1, 48, 0, 0] { frame.put(number) }
-    for number in [address, UInt64(length), 0, 4096] { frame.put(number) }
+    for number in [memory.address, UInt64(memory.length), 0, 4096] { frame.put(number) }
     for number in [0, 1, NativeWire.noBacking, 0] { frame.put(number) }
     try connection.send(
-      frame.frame(kind: NativeWire.Kind.attach.rawValue, descriptors: 1, id: 2), [uffd])
+      frame.frame(kind: NativeWire.Kind.attach.rawValue, descriptors: 1, id: 2), [memory.uffd!])
   }
+
+  func byte(_ page: Int) -> UInt8? { memory.byte(page) }
 
   func frame() throws -> (kind: NativeWire.Answer?, body: [UInt8]) {
     let head = try connection.bytes(16)
@@ -68,15 +89,5 @@ import UffdHost
     frame.put(UInt32(8))
     frame.put(UInt32(0))
     try connection.send(frame.frame(kind: kind.rawValue, descriptors: 0, id: 3))
-  }
-
-  /// From now on missing pages read zero if nobody serves them.
-  func giveUpUffd() { uffd = nil }
-
-  /// The first byte of a page; nil: reading it is a SIGBUS.
-  func byte(_ page: Int) -> UInt8? {
-    let address = unsafe memory + page * 4096
-    guard unsafe GuardedAccess.touch(address) == 0 else { return nil }
-    return unsafe address.load(as: UInt8.self)
   }
 }

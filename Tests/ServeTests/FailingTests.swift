@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Providers that fail: the policies, and that nobody else notices.
+import Glibc
+import TestSupport
+import Testing
+
+@Suite("Serve: failures", .enabled(if: canServe, "userfaultfd cannot be used here"))
+struct FailureTests {
+  static let both = ["fc1.12", "native"]
+
+  private func failing(_ parameters: String, _ options: [String]) -> Service {
+    var service = Service.slow(parameters)
+    service.options = ["--deadline", "1"] + options
+    service.mayComplain = true
+    return service
+  }
+
+  @Test(
+    "poison: SIGBUS for exactly the pages that cannot be had", arguments: both,
+    ["bad=10 bad-count=5", "bad=10 bad-count=5 gone=1", "hang=10 hang-count=5"])
+  func poison(_ dialect: String, _ failure: String) async throws {
+    // The other dialect's clients find a source that is broken already.
+    try await failing(failure, []).run { server in
+      let report = try await server.play(
+        "poison --first-bad 10 --bad 5 --bytes 4M --dialect \(dialect)")
+      #expect(report["signals"].number == 5 * 4 * 2)
+      try await server.play("touch --offset 8M --bytes 4M --dialect \(dialect)")
+    }
+  }
+
+  @Test("poison of huge pages", arguments: both)
+  func hugePoison(_ dialect: String) async throws {
+    try needHugePages("hugetlb")
+    try await failing("granule=2M bad=1 bad-count=2", []).run { server in
+      try await server.play("poison --first-bad 1 --bad 2 --memory hugetlb --dialect \(dialect)")
+    }
+  }
+
+  @Test("hold: the thread sleeps, others are served", arguments: both)
+  func hold(_ dialect: String) async throws {
+    try await failing("bad=10 bad-count=5", ["--on-error", "hold"]).run { server in
+      try await server.play(
+        "asleep --first-bad 10 --bad 5 --seconds 3 --bytes 4M --dialect \(dialect)")
+    }
+  }
+
+  @Test("kill: that client, and no other", arguments: both)
+  func kill(_ dialect: String) async throws {
+    try await failing("bad=10 bad-count=5", ["--on-error", "kill"]).run { server in
+      async let other: Void = {
+        _ = try await server.play("quiet --clients 0 --offset 8M --bytes 8M")
+      }()
+      try await server.play(
+        "poison --first-bad 10 --bad 5 --bytes 4M --dialect \(dialect)", code: nil, signal: SIGKILL)
+      try await other
+    }
+  }
+
+  @Test("a full table of descriptors: refused or served, and over when there is room")
+  func fewDescriptors() async throws {
+    var service = Service.of("anon")
+    service.mostDescriptors = 40
+    service.mayComplain = true
+    try await service.run { server in
+      // Each fork takes a descriptor of the server's, and there are not enough: the fork waits for one.
+      try await server.play("fork --bytes 1M --random 4")
+      try await server.play("crowd --clients 5 --bytes 1M --threads 2")
+      try await server.play("touch --bytes 4M --dialect native")
+    }
+  }
+}
