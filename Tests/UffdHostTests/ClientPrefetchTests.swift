@@ -110,13 +110,13 @@ struct ClientPrefetchTests {
         let handed = try Handed(instance, HANDED_SLEEP, pages: 50_000)
         handed.go()
         let prefetch = handed.client.prefetch([0..<50_000])
-        #expect(eventually { prefetch.progress.filled > 100 })
+        #expect(eventually(seconds: 20) { prefetch.progress.filled > 100 })
         return (handed, prefetch)
       }
       let (killed, first) = try begin()
       #expect(killed.client.kill(Reporter({ _, _ in })))
       first.wait()
-      #expect(killed.end() == .gone && first.progress.done < 50_000)
+      #expect(killed.end(seconds: 20) == .gone && first.progress.done < 50_000)
       let (detached, second) = try begin()
       detached.client.detach()
       second.wait()
@@ -126,14 +126,14 @@ struct ClientPrefetchTests {
       third.wait()
       #expect(third.progress.done == 0)
       #expect(detached.client.kill(Reporter({ _, _ in })))
-      #expect(detached.end() == .gone)
+      #expect(detached.end(seconds: 20) == .gone)
       let fourth = detached.client.prefetch([0..<50_000])
       fourth.wait()
       let (drained, fifth) = try begin()
       scene.state[\.delay_us] = 0
       scene.state[\.most] = 0
       drained.client.drain()
-      #expect(drained.end() == .drained(poisoned: 0))
+      #expect(drained.end(seconds: 40) == .drained(poisoned: 0))
       fifth.wait()
       #expect(drained.client.kill(Reporter({ _, _ in })))
     }

@@ -20,16 +20,17 @@ import UffdPluginABI
 
 /// A fixed set of workers over one queue. One worker is the thread model SERIAL or PER_INSTANCE.
 final class Executor: @unchecked Sendable {
-  private let queue = WorkQueue<Job>()
+  private let queue: WorkQueue<Job>
   private var threads: [KernelThread] = []
 
   init(threads count: Int, name: String) throws(HostError) {
-    let queue = queue
+    let queue = WorkQueue<Job>(mostInBackground: max(1, count * 3 / 4))
+    self.queue = queue
     for _ in 0..<count {
       do {
         threads.append(
           try KernelThread(name) {
-            while let job = queue.take() { perform(job) }
+            queue.work { perform($0) }
           })
       } catch {
         queue.close()

@@ -5,7 +5,7 @@ import Glibc
 
 /// Two lanes, each first in, first out, any number of producers and consumers (pthread_mutex_t,
 /// pthread_cond_t). What is in the background comes when nothing else is there, but every eighth time at
-/// least.
+/// least; and never more than so many at a time, so that a thread is left for what is not.
 @safe final class WorkQueue<Job>: @unchecked Sendable {
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let condition: UnsafeMutablePointer<pthread_cond_t>
@@ -13,6 +13,9 @@ import Glibc
   private var background = Lane()
   /// Jobs taken since one of the background was.
   private var passed = 0
+  /// Jobs of the background that are being done, and how many may be.
+  private var underWay = 0
+  private let mostUnderWay: Int
   private var isClosed = false
   private static var mostPassed: Int { 7 }
 
@@ -34,7 +37,8 @@ import Glibc
     }
   }
 
-  init() {
+  init(mostInBackground: Int = 1) {
+    mostUnderWay = mostInBackground
     unsafe mutex = .allocate(capacity: 1)
     unsafe condition = .allocate(capacity: 1)
     unsafe pthread_mutex_init(mutex, nil)
@@ -64,12 +68,26 @@ import Glibc
     return true
   }
 
-  /// Waits for a job, at most until `limit` (nanoseconds of CLOCK_MONOTONIC; nil: for ever). Nil: the time
-  /// is over, or the queue is closed and empty.
+  /// Does jobs until the queue is closed and empty. For a thread that does nothing else.
+  func work(_ perform: (Job) -> Void) {
+    while let (job, isBackground) = next(until: nil) {
+      perform(job)
+      if isBackground { endInBackground() }
+    }
+  }
+
+  /// Waits for a job, at most until `limit` (nanoseconds of CLOCK_MONOTONIC; nil: for ever). Nil: the time is
+  /// over, or the queue is closed and empty.
   func take(until limit: UInt64? = nil) -> Job? {
+    guard let (job, isBackground) = next(until: limit) else { return nil }
+    if isBackground { endInBackground() }
+    return job
+  }
+
+  private func next(until limit: UInt64?) -> (job: Job, isBackground: Bool)? {
     unsafe pthread_mutex_lock(mutex)
     defer { unsafe pthread_mutex_unlock(mutex) }
-    while jobs.isEmpty && background.isEmpty {
+    while jobs.isEmpty && !mayTakeBackground {
       if isClosed { return nil }
       guard let limit else {
         unsafe pthread_cond_wait(condition, mutex)
@@ -82,12 +100,22 @@ import Glibc
         return nil
       }
     }
-    if jobs.isEmpty || (passed >= Self.mostPassed && !background.isEmpty) {
+    if mayTakeBackground, jobs.isEmpty || passed >= Self.mostPassed {
       passed = 0
-      return background.take()
+      underWay += 1
+      return (background.take(), true)
     }
     passed += 1
-    return jobs.take()
+    return (jobs.take(), false)
+  }
+
+  private var mayTakeBackground: Bool { !background.isEmpty && underWay < mostUnderWay }
+
+  private func endInBackground() {
+    unsafe pthread_mutex_lock(mutex)
+    defer { unsafe pthread_mutex_unlock(mutex) }
+    underWay -= 1
+    unsafe pthread_cond_signal(condition)
   }
 
   func close() {
