@@ -72,6 +72,7 @@ void cbench_spy_report(struct cbench_result *result) {
   qsort(samples, count, sizeof *samples, ascending);
   for (uint32_t i = 0; i < count; i++) sum += samples[i];
   result->touched = count;
+  result->bytes = 0; /* a rate of bytes would mean nothing */
   result->elapsed = sum;
   result->mean = sum / count;
   result->p50 = samples[count / 2];
