@@ -32,6 +32,7 @@ let package = Package(
     .library(name: "UffdHost", targets: ["UffdHost"]),
     .library(name: "UffdPluginABI", targets: ["UffdPluginABI"]),
     .library(name: "UffdProviderKit", targets: ["UffdProviderKit"]),
+    .library(name: "UffdClient", targets: ["UffdClient"]),
     .executable(name: "uffdhost", targets: ["uffdhost"]),
     .library(name: "AnonProvider", type: .dynamic, targets: ["AnonProvider"]),
     .library(name: "ShmemProvider", type: .dynamic, targets: ["ShmemProvider"]),
@@ -46,12 +47,17 @@ let package = Package(
     .target(name: "UffdHost", dependencies: ["UffdPluginABI", "CLinux"], swiftSettings: strict),
     // What the command says: numbers, texts, JSON. Takes value types from the core, calls nothing.
     .target(name: "UffdReport", dependencies: ["UffdHost"], swiftSettings: strict),
+    // Working sets: their file, their plan, what is shown of them.
+    .target(
+      name: "UffdWorkingSet", dependencies: ["UffdHost", "UffdReport"], swiftSettings: strict),
     // Serves other processes: the socket, the dialects, the life of a server.
     .target(
       name: "UffdServer", dependencies: ["UffdHost", "UffdReport", "CLinux"],
       swiftSettings: strict),
     // A client of the native protocol in one header. Knows nobody.
     .target(name: "CUffdClient", cSettings: strictC),
+    // The same for Swift programs.
+    .target(name: "UffdClient", dependencies: ["CUffdClient"], swiftSettings: strict),
     // The kernel behaviours the host relies on, as experiments. For the doctor.
     .target(name: "KernelProbes", dependencies: ["CLinux"], cSettings: strictC),
     // What works on this machine, what does not, and how to mend it. Does not know the core.
@@ -76,6 +82,7 @@ let package = Package(
       name: "uffdhost",
       dependencies: [
         "UffdHost", "UffdReport", "UffdDoctor", "UffdPattern", "UffdConformance", "UffdServer",
+        "UffdWorkingSet",
         "UffdBench",
       ],
       swiftSettings: strict),
@@ -103,11 +110,22 @@ let package = Package(
       exclude: ["Providers"], swiftSettings: strict),
     .testTarget(
       name: "UffdReportTests", dependencies: ["UffdReport", "UffdHost"], swiftSettings: strict),
-    // Dialects against recorded hand-offs and a fuzzer.
     .testTarget(
-      name: "UffdServerTests", dependencies: ["UffdServer", "UffdHost"], swiftSettings: strict),
+      name: "UffdWorkingSetTests", dependencies: ["UffdWorkingSet", "UffdHost", "UffdReport"],
+      swiftSettings: strict),
+    // Dialects against recorded hand-offs and a fuzzer; the server with a core of the tests' own,
+    // and the command with clients in this process.
     .testTarget(
-      name: "CommandTests", dependencies: ["uffdhost", "UffdReport", "UffdHost", "TestSupport"],
+      name: "UffdServerTests",
+      dependencies: [
+        "UffdServer", "UffdHost", "CLinux", "CUffdClient", "TestSupport", "uffdhost",
+      ],
+      swiftSettings: strict),
+    .testTarget(
+      name: "CommandTests",
+      dependencies: [
+        "uffdhost", "UffdReport", "UffdHost", "UffdServer", "UffdBench", "TestSupport",
+      ],
       swiftSettings: strict),
     // Runs programs, compiles C, finds what was built.
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
@@ -129,6 +147,10 @@ let package = Package(
       name: "UffdDoctorTests",
       dependencies: ["UffdDoctor", "KernelProbes", "ProbeSpecimens", "CLinux"],
       swiftSettings: strict),
+    // The bench's own arithmetic, and that it notices a wrong byte.
+    .testTarget(
+      name: "UffdBenchTests", dependencies: ["UffdBench", "CBench", "TestSupport", "uffdhost"],
+      swiftSettings: strict),
     // What tests need that compile providers and serve them: a shell, compilers, folders.
     .target(
       name: "ProviderWorkshop", path: "Tests/ProviderWorkshop", swiftSettings: strict),
@@ -148,6 +170,13 @@ let package = Package(
     // scripts/install and its tree; the manual pages against the program.
     .testTarget(
       name: "InstallTests", dependencies: ["TestSupport", "uffdhost"], swiftSettings: strict),
+    // Clients of the native protocol against a real server: in C, in Swift, in Python.
+    .executableTarget(
+      name: "RemoteMemoryClient", dependencies: ["UffdClient"], path: "Tests/RemoteMemoryClient",
+      swiftSettings: strict),
+    .testTarget(
+      name: "UffdClientTests", dependencies: ["TestSupport", "uffdhost", "RemoteMemoryClient"],
+      exclude: ["Clients"], swiftSettings: strict),
     // Programs in C whose memory is served (Clients/), by 'uffdhost serve' and by a minimal handler.
     .testTarget(
       name: "ServeTests", dependencies: ["TestSupport", "UffdPattern", "uffdhost"],

@@ -90,7 +90,7 @@ int32_t cbench_fill(const struct cbench_job *job, struct cbench_result *result) 
   int32_t error = cbench_map(job, private_file, &areas);
   if (error == 0 && job->operation == CBENCH_CONTINUE) error = cbench_publish(job, &areas);
   if (error) return error;
-  if (!is_kernel) uffd = cbench_watch(job, &areas, 0);
+  if (!is_kernel) uffd = cbench_watch(job, &areas, 0, 1, 0);
   if (!is_kernel && uffd < 0) return uffd;
   if (!(content = cbench_map_image(job))) return -EIO;
   uint64_t before = clinux_now();

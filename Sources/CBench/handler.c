@@ -146,6 +146,7 @@ static inline int wait_for_messages(struct cbench_server *server, int epoll) {
 
 static void *read_messages(void *argument) {
   struct cbench_server *server = argument;
+  clinux_set_thread_name("bench-reader");
   int epoll = server->wait == CBENCH_EPOLL ? open_epoll(server) : -1;
   if (server->readers == 1)
     while (wait_for_messages(server, epoll)) serve(server, 0);
@@ -155,9 +156,24 @@ static void *read_messages(void *argument) {
   return NULL;
 }
 
+void cbench_serve_many(struct cbench_server *servers, uint32_t count) {
+  struct epoll_event ready[BATCH];
+  int epoll = epoll_create1(EPOLL_CLOEXEC);
+  clinux_set_thread_name("bench-reader");
+  for (uint32_t i = 0; i < count; i++) {
+    struct epoll_event uffd = {.events = EPOLLIN, .data.ptr = &servers[i]};
+    if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, servers[i].uffd, &uffd)) abort();
+  }
+  for (;;) {
+    int found = epoll_wait(epoll, ready, BATCH, -1);
+    for (int i = 0; i < found; i++) serve(ready[i].data.ptr, 0);
+  }
+}
+
 /* What most handlers do: a message, a page read into a buffer, a page copied from there. */
 static void *read_as_peer(void *argument) {
   struct cbench_server *server = argument;
+  clinux_set_thread_name("bench-reader");
   char *buffer = mmap(NULL, server->page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   struct pollfd slots[2] = {{.fd = server->uffd, .events = POLLIN}, {.fd = server->bell, .events = POLLIN}};
   if (buffer == MAP_FAILED) abort();
@@ -184,8 +200,8 @@ static int by_address(const void *a, const void *b) {
   return left->start < right->start ? -1 : left->start > right->start;
 }
 
-int32_t cbench_server_init(struct cbench_server *server, const struct cbench_job *job, int uffd,
-                           const uint64_t *starts, const char *content) {
+int32_t cbench_server_init(struct cbench_server *server, const struct cbench_job *job, int uffd, uint32_t first,
+                           uint32_t count, const uint64_t *starts, const char *content) {
   uint64_t length = cbench_area_bytes(job), words = length / job->page / 64 + 1;
   memset(server, 0, sizeof *server);
   server->calls = &clinux_uffd_kernel;
@@ -193,19 +209,21 @@ int32_t cbench_server_init(struct cbench_server *server, const struct cbench_job
   server->operation = job->operation;
   server->wait = job->wait;
   server->readers = job->readers;
-  server->region_count = job->regions;
+  server->region_count = count;
+  server->regions = calloc(count, sizeof *server->regions);
+  if (!server->regions) return cbench_failed("calloc");
   server->page = job->page;
   server->image = job->image;
   server->content = (uint64_t)(uintptr_t)content;
   server->bell = clinux_eventfd();
   if (server->bell < 0) return cbench_failed("eventfd");
-  for (uint32_t i = 0; i < job->regions; i++) {
+  for (uint32_t i = 0; i < count; i++) {
     uint64_t *bits = calloc(words, sizeof *bits);
     if (!bits) return cbench_failed("calloc");
     memset(bits, 0, words * sizeof *bits);
-    server->regions[i] = (struct cbench_region){starts[i], starts[i] + length, i * length, bits};
+    server->regions[i] = (struct cbench_region){starts[i], starts[i] + length, (first + i) * length, bits};
   }
-  qsort(server->regions, job->regions, sizeof *server->regions, by_address);
+  qsort(server->regions, count, sizeof *server->regions, by_address);
   return 0;
 }
 

@@ -10,6 +10,9 @@
 #include <pthread.h>
 #include <stddef.h>
 
+/* What a writing touch leaves in the first byte of a page. */
+#define CBENCH_MARK 0x5a
+
 /* Remembers the call for cbench_failure; returns -errno. */
 int32_t cbench_failed(const char *call);
 
@@ -26,8 +29,9 @@ int32_t cbench_map(const struct cbench_job *job, int private_file, struct cbench
 int32_t cbench_publish(const struct cbench_job *job, struct cbench_areas *areas);
 /* The image, mapped and resident. NULL: it failed. */
 const char *cbench_map_image(const struct cbench_job *job);
-/* Opens a uffd that reports discards, and registers the areas. */
-int32_t cbench_watch(const struct cbench_job *job, struct cbench_areas *areas, int blocking);
+/* Opens a uffd that reports discards, and registers `count` areas. */
+int32_t cbench_watch(const struct cbench_job *job, struct cbench_areas *areas, uint32_t first, uint32_t count,
+                     int blocking);
 static inline uint64_t cbench_area_bytes(const struct cbench_job *job) { return job->bytes / job->regions; }
 
 /* --- handler.c ---------------------------------------------------------------------------------------- */
@@ -47,18 +51,25 @@ struct cbench_server {
   uint64_t page;
   uint64_t content; /* address of the mapped image */
   int image;        /* the peer reads it */
-  struct cbench_region regions[CBENCH_MOST_AREAS];
+  struct cbench_region *regions;
   _Alignas(64) uint64_t exclusion;
   pthread_t threads[CBENCH_MOST_READERS];
 };
 
-/* The regions in the order of their addresses; `starts` are addresses of the client. */
-int32_t cbench_server_init(struct cbench_server *server, const struct cbench_job *job, int uffd,
-                           const uint64_t *starts, const char *content);
+/* For `count` regions from the job's region `first`; `starts` are their addresses in the client. */
+int32_t cbench_server_init(struct cbench_server *server, const struct cbench_job *job, int uffd, uint32_t first,
+                           uint32_t count, const uint64_t *starts, const char *content);
 /* Starts the readers, as the minimal handler or in the peers' structure. */
 int32_t cbench_server_start(struct cbench_server *server, int as_peer);
 void cbench_server_stop(struct cbench_server *server);
+/* Serves all of them on the calling thread, for ever. */
+void cbench_serve_many(struct cbench_server *servers, uint32_t count);
 /* Reads until the queue is empty, and serves. The loop of one reader, without its wait. */
 void cbench_server_drain(struct cbench_server *server);
+
+/* --- elsewhere.c -------------------------------------------------------------------------------------- */
+
+/* cbench_demand with the handler in another process. */
+int32_t cbench_demand_elsewhere(const struct cbench_job *job, struct cbench_result *result);
 
 #endif /* CBENCH_INTERNAL_H */

@@ -8,24 +8,36 @@
 #include <stdlib.h>
 #include <string.h>
 
-int32_t cbench_make_image(uint64_t bytes, int32_t is_hole) {
-  int fd = memfd_create("uffdhost-bench-content", 0);
+/* A store into a mapping of a full disk would be SIGBUS: write(2), with an answer. */
+static int32_t write_content(int fd, uint64_t bytes) {
+  static uint64_t words[1 << 17];
+  uint64_t state = 1;
+  for (uint64_t done = 0; done < bytes;) {
+    uint64_t length = bytes - done < sizeof words ? bytes - done : sizeof words;
+    for (uint64_t i = 0; i < length / 8; i++) {
+      state = state * 6364136223846793005u + 1442695040888963407u;
+      /* No byte is zero: a page of zeroes is never right. */
+      words[i] = (state ^ state >> 29) | 0x0101010101010101u;
+    }
+    ssize_t written = pwrite(fd, words, length, (off_t)done);
+    if (written <= 0) return cbench_failed("write of the content");
+    done += (uint64_t)written;
+  }
+  return fsync(fd) ? cbench_failed("fsync of the content") : 0;
+}
+
+int32_t cbench_make_image(const char *folder, uint64_t bytes, int32_t is_hole) {
+  int fd = folder ? open(folder, O_TMPFILE | O_RDWR, 0600) : memfd_create("uffdhost-bench-content", 0);
   /* Not among the first numbers, where a child has its report. */
   int moved = fd < 0 ? -1 : fcntl(fd, F_DUPFD, 10);
-  if (moved < 0) return cbench_failed("memfd_create");
-  close(fd);
-  if (ftruncate(moved, (off_t)bytes)) return cbench_failed("ftruncate");
-  if (is_hole) return moved;
-  uint64_t *words = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, moved, 0);
-  uint64_t state = 1;
-  if (words == MAP_FAILED) return cbench_failed("mmap of the content");
-  for (uint64_t i = 0; i < bytes / 8; i++) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    /* No byte is zero: a page of zeroes is never right. */
-    words[i] = (state ^ state >> 29) | 0x0101010101010101u;
-  }
-  munmap(words, bytes);
-  return moved;
+  int32_t error = moved < 0 ? cbench_failed(folder ? "open with O_TMPFILE" : "memfd_create") : 0;
+  if (fd >= 0) close(fd);
+  if (error) return error;
+  if (ftruncate(moved, (off_t)bytes)) error = cbench_failed("ftruncate");
+  if (error == 0 && !is_hole) error = write_content(moved, bytes);
+  if (error == 0) return moved;
+  close(moved);
+  return error;
 }
 
 int32_t cbench_pin(void) {

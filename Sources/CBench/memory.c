@@ -98,7 +98,8 @@ static int open_uffd(int flags) {
   return fd >= 0 ? fd : clinux_uffd_from_syscall(flags | CLINUX_UFFD_USER_MODE_ONLY);
 }
 
-int32_t cbench_watch(const struct cbench_job *job, struct cbench_areas *areas, int blocking) {
+int32_t cbench_watch(const struct cbench_job *job, struct cbench_areas *areas, uint32_t first, uint32_t count,
+                     int blocking) {
   int uffd = open_uffd(O_CLOEXEC | (blocking ? 0 : O_NONBLOCK));
   uint64_t features = CLINUX_FEATURE_EVENT_REMOVE, ioctls;
   uint64_t modes = CLINUX_REGISTER_MISSING | (areas->fd >= 0 ? CLINUX_REGISTER_MINOR : 0);
@@ -107,7 +108,7 @@ int32_t cbench_watch(const struct cbench_job *job, struct cbench_areas *areas, i
     return cbench_failed("userfaultfd");
   }
   int32_t result = clinux_uffd_api(uffd, &features, &ioctls);
-  for (uint32_t i = 0; i < job->regions && result == 0; i++)
+  for (uint32_t i = first; i < first + count && result == 0; i++)
     result = clinux_uffd_register(uffd, (uint64_t)(uintptr_t)areas->start[i], cbench_area_bytes(job), modes,
                                   &ioctls);
   if (result == 0) return uffd;

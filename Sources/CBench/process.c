@@ -16,7 +16,10 @@ static int32_t spawn(const char *path, char *const *arguments, int report, pid_t
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
   /* dup2 onto itself would leave O_CLOEXEC set. */
-  if (report >= 0) posix_spawn_file_actions_adddup2(&actions, source, 3);
+  if (report >= 0)
+    posix_spawn_file_actions_adddup2(&actions, source, 3);
+  else
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
   errno = posix_spawn(process, path, &actions, NULL, arguments, environ);
   int32_t error = errno ? cbench_failed("posix_spawn") : 0;
   posix_spawn_file_actions_destroy(&actions);

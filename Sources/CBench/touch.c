@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a writing touch leaves in the first byte of a page. */
-#define MARK 0x5a
 /* In an entry of an order: the page has not been touched before. */
 #define FIRST 0x80000000u
 
@@ -127,7 +125,7 @@ static inline void touch_all(struct share *share, const int write) {
     volatile char *place = address(share->job, share->areas, entry & ~FIRST);
     uint64_t before = entry & FIRST ? clinux_now() : 0;
     if (write)
-      *place = MARK;
+      *place = CBENCH_MARK;
     else
       (void)*place;
     if (entry & FIRST) record(share, clinux_now() - before);
@@ -224,7 +222,7 @@ int32_t cbench_verify(const struct cbench_job *job, void *const *areas, int32_t 
     uint64_t page = order[i] & ~FIRST;
     const char *memory = address(job, areas, page), *content = image + page * job->page;
     int is_right = !image      ? is_zero(memory, job->page)
-                   : is_marked ? memory[0] == MARK && memcmp(memory + 1, content + 1, job->page - 1) == 0
+                   : is_marked ? memory[0] == CBENCH_MARK && memcmp(memory + 1, content + 1, job->page - 1) == 0
                                : memcmp(memory, content, job->page) == 0;
     if (is_right) continue;
     if (result->wrong++ == 0) result->first_wrong = page * job->page;

@@ -59,7 +59,7 @@ public struct Bench {
       }
       report.rows += item.variant.rows(rounds)
     }
-    machine.conclude(&report)
+    machine.conclude(contents.first, &report)
     return report
   }
 
@@ -68,6 +68,13 @@ public struct Bench {
 
   private func variants(_ benchCase: BenchCase) -> [Variant] {
     var placements = benchCase.placements
+    if benchCase.kind == .fill {
+      // One thread has a CPU of its own, two need two.
+      return benchCase.threads.map { threads in
+        Variant(
+          benchCase: benchCase, threads: threads, placement: threads == 1 ? .pinned : .unpinned)
+      }
+    }
     if let wanted = options.placement, placements.count > 1 { placements = [wanted] }
     if options.isQuick, options.placement == nil { placements = [placements[0]] }
     return benchCase.threads.flatMap { threads in
@@ -132,10 +139,11 @@ public struct Bench {
       switch benchCase.kind {
       case .fill: .fill
       case .language: .language
+      case .path: .path
       default: .demand
       }
     job.subject = subject
-    job.isElsewhere = benchCase.subjects.contains(.hostExternal)
+    job.clients = benchCase.clients
     job.memory = benchCase.memory
     job.operation = benchCase.operation
     job.order = benchCase.order
@@ -148,23 +156,28 @@ public struct Bench {
     job.bytes = bytes
     job.seed = options.seed &+ UInt64(turn)
     job.library = content.description.path
-    job.image = content.image
-    job.parameters = content.parameters
-    if benchCase.operation == .zero, let hole = content.hole {
-      job.image = hole
-      job.parameters = [HostSubject.imageParameter(hole)]
-    }
+    job.image = benchCase.operation == .zero ? content.hole ?? content.image : content.image
+    job.parameters = content.parameters(image: job.image, bytes: bytes)
     return try measurement.sample(job)
   }
 
-  /// The command with one page, or the empty program with the same library.
+  /// The command up to one served page, or the empty program with the same library.
   private func start(_ subject: Subject, _ content: Content) throws(HostError) -> Sample {
     let path = content.description.path
+    let hasEmptyProgram = unsafe access(emptyProgram, X_OK) == 0
+    guard subject == .host || hasEmptyProgram else {
+      throw HostError(
+        .system,
+        "the program to compare with, '\(emptyProgram)', is not there; it comes with a build, and is not "
+          + "installed")
+    }
     if subject == .c { return try measurement.duration(emptyProgram, ["uffdhost-empty", path]) }
-    return try measurement.duration(
-      measurement.program,
-      ["uffdhost", "--provider", path, "--size", "4096", "--verify", "none"]
-        + content.parameters.map { "\($0.key)=\($0.value)" })
+    var job = Job()
+    job.work = .start
+    job.subject = .host
+    job.library = path
+    job.parameters = content.parameters(image: content.image, bytes: 4096)
+    return try measurement.duration(measurement.program, ["uffdhost"] + job.words)
   }
 }
 

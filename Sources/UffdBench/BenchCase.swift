@@ -9,6 +9,8 @@ struct BenchCase: Sendable {
     case demand
     /// Everything is filled in one go.
     case fill
+    /// The handler's code between read(2) and the install, while faults are served.
+    case path
     /// The handler's code with the kernel taken out.
     case language
     /// From the command line to the first served fault.
@@ -23,6 +25,8 @@ struct BenchCase: Sendable {
   var operation = Operation.copy
   var order = TouchOrder.random
   var regions = 1
+  /// Userfaultfds of another process than the handler's; 0: it is the same process.
+  var clients = 0
   var threads = [1]
   /// As many readers as CPUs; else one.
   var hasReaderPerCPU = false
@@ -31,7 +35,7 @@ struct BenchCase: Sendable {
 
   /// Whether the figure that is compared is the median touch; else it is the time of everything.
   func comparesMedian(threads: Int) -> Bool {
-    kind == .demand && order == .random && threads == 1
+    kind == .path || kind == .demand && order == .random && threads == 1
   }
 }
 
@@ -47,7 +51,7 @@ extension BenchCase {
       memory: .anon, threads: [1, 2, 4, 8], placements: both),
     BenchCase(
       name: "anon-copy-readers", summary: "the same with one reader for each CPU", memory: .anon,
-      threads: [2, 4, 8], hasReaderPerCPU: true, placements: both,
+      threads: [2, 4, 8], hasReaderPerCPU: true, placements: [.unpinned, .pinned],
       subjects: [.c, .host]),
     BenchCase(
       name: "anon-copy-16-regions", summary: "the same in 16 regions", memory: .anon, regions: 16),
@@ -56,7 +60,13 @@ extension BenchCase {
       regions: 256),
     BenchCase(
       name: "anon-copy-external", summary: "the same, and the client is another process",
-      memory: .anon, placements: both, subjects: [.c, .hostExternal]),
+      memory: .anon, clients: 1, placements: both, subjects: [.c, .hostExternal]),
+    BenchCase(
+      name: "anon-copy-16-clients", summary: "the same, of 16 clients in turn", memory: .anon,
+      regions: 16, clients: 16, subjects: [.c, .hostExternal]),
+    BenchCase(
+      name: "anon-copy-256-clients", summary: "the same, of 256 clients in turn", memory: .anon,
+      regions: 256, clients: 256, subjects: [.c, .hostExternal]),
     BenchCase(
       name: "anon-zero", summary: "missing fault, ZEROPAGE, anonymous memory, random order",
       memory: .anon, operation: .zero),
@@ -75,7 +85,7 @@ extension BenchCase {
       memory: .anon, order: .zipf),
     BenchCase(
       name: "anon-fill", summary: "everything is filled, anonymous memory", kind: .fill,
-      memory: .anon, threads: [1, 2], placements: both),
+      memory: .anon, threads: [1, 2]),
   ]
 
   private static let shmem = [
@@ -112,6 +122,13 @@ extension BenchCase {
 
   private static let language = [
     BenchCase(
+      name: "path-copy", summary: "own code between read(2) and COPY, while faults are served",
+      kind: .path, memory: .anon, subjects: [.c, .host]),
+    BenchCase(
+      name: "path-continue",
+      summary: "own code between read(2) and CONTINUE, while faults are served", kind: .path,
+      memory: .shmem, operation: .continue, subjects: [.c, .host]),
+    BenchCase(
       name: "language-copy", summary: "a missing fault with the kernel's calls replaced",
       kind: .language, memory: .anon, regions: 4, subjects: [.c, .host]),
     BenchCase(
@@ -121,7 +138,7 @@ extension BenchCase {
 
   private static let start = BenchCase(
     name: "start",
-    summary: "from the command to the end of a run of one page; 'c' is an empty Swift program that "
-      + "opens the same library",
+    summary: "from the command to the first served fault; 'c' is an empty Swift program that opens "
+      + "the same library",
     kind: .start, memory: .anon, placements: [.unpinned], subjects: [.c, .host])
 }

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: Apache-2.0
-// The child process: one repetition. A process of its own for each, so that every subject begins with the same
-// empty address space, and whatever hangs or crashes takes nothing along.
+// SPDX-License-Identifier: Apache-2.0 The child process: one repetition. A process of its own for each, so
+// that every subject begins with the same empty address space, and whatever hangs or crashes takes nothing
+// along.
 import CBench
 import Glibc
 import UffdHost
@@ -29,6 +29,7 @@ public enum BenchChild {
 
   private static func perform(_ job: Job) throws(HostError) -> String {
     if job.work == .describe { return try HostSubject.describe(job).line }
+    if job.work == .start { try HostSubject(job).serveOneFault() }
     if job.placement == .pinned, cbench_pin() < 0 { throw failure() }
     var raw = job.raw
     if job.operation != .zero, unsafe cbench_warm(&raw) < 0 { throw failure() }

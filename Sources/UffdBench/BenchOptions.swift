@@ -46,7 +46,7 @@ public struct BenchOptions: Equatable, Sendable {
     switch (benchCase.kind, benchCase.memory) {
     case (.demand, .hugetlb): return isQuick ? 32 << 20 : 128 << 20
     case (.demand, _) where benchCase.operation == .poison: return isQuick ? 1 << 20 : 16 << 20
-    case (.demand, _), (.language, _): return isQuick ? 4 << 20 : 64 << 20
+    case (.demand, _), (.path, _), (.language, _): return isQuick ? 4 << 20 : 64 << 20
     case (.fill, _): return isQuick ? 32 << 20 : 1 << 30
     case (.start, _): return 0
     }

@@ -30,7 +30,7 @@ extension BenchReport {
   private static let isWord = [false, true, true, false, false, false, false, true]
 
   private static func table(_ rows: [Row]) -> String {
-    layOut([heads] + rows.map(cells)) + rows.map(doubts).joined()
+    layOut([heads] + rows.map(cells)) + doubts(rows)
   }
 
   private static func cells(_ row: Row) -> [String] {
@@ -46,11 +46,29 @@ extension BenchReport {
     ]
   }
 
-  private static func doubts(_ row: Row) -> String {
-    row.doubts.map { doubt in
-      let who = "\(row.subject.rawValue), \(row.placement.rawValue), \(row.threads)"
-      return "  ? \(who): \(doubt)\n"
-    }.joined()
+  /// The subjects that share a doubt in a line: they ran under the same load, and the same noise.
+  private static func doubts(_ rows: [Row]) -> String {
+    var text = ""
+    var rest = rows[...]
+    while let first = rest.first {
+      let variant = rest.prefix { $0.threads == first.threads && $0.placement == first.placement }
+      rest = rest.dropFirst(variant.count)
+      var lines: [(kind: Int, text: String, names: [String])] = []
+      for row in variant {
+        for doubt in row.doubts {
+          if let place = lines.firstIndex(where: { $0.kind == doubt.kind }) {
+            lines[place].names.append(row.subject.rawValue)
+          } else {
+            lines.append((doubt.kind, doubt.text, [row.subject.rawValue]))
+          }
+        }
+      }
+      for line in lines {
+        let names = line.names.joined(separator: ", ")
+        text += "  ? \(first.threads) \(first.placement.rawValue), \(names): \(line.text)\n"
+      }
+    }
+    return text
   }
 
   private static func layOut(_ lines: [[String]]) -> String {
@@ -93,9 +111,19 @@ extension BenchReport {
           case false?: "no"
           }
         let measured = aim.measured.map { Units.decimal($0, 3) + aim.suffix } ?? ""
-        return "  " + Units.padRight(aim.title, width) + "  " + Units.padRight(limit, 16)
-          + Units.padLeft(measured, 10) + "  " + verdict + (aim.isDoubtful ? " ?" : "") + "\n"
+        return "  " + Units.padRight(aim.title, width) + "  " + Units.padRight(limit, 17)
+          + Units.padLeft(measured, 11) + "  " + verdict + (aim.isDoubtful ? " ?" : "") + "\n"
       }.joined()
+  }
+}
+
+extension Doubt {
+  fileprivate var kind: Int {
+    switch self {
+    case .spread: 0
+    case .load: 1
+    case .unfilled: 2
+    }
   }
 }
 

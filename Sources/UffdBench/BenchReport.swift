@@ -68,7 +68,7 @@ extension Row {
     json.field("bytes", bytes, decimals: 0)
     json.field("installed_bytes", installed, decimals: 0)
     json.field("rounds", rounds)
-    json.array("doubts") { json in for doubt in doubts { json.item(doubt) } }
+    json.array("doubts") { json in for doubt in doubts { json.item(doubt.text) } }
   }
 }
 

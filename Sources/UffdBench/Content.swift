@@ -8,8 +8,8 @@ import UffdHost
 final class Content {
   let library: String
   let description: Description
-  /// What the host's instances are given.
-  let parameters: [Parameter]
+  /// Of a user's own content.
+  private let parameters: [Parameter]
   /// The same content, and zeroes of the same length, for CBench. Inherited by every child.
   let image: Int32
   /// Nil where the content is the user's: then nothing is known to be a hole.
@@ -23,22 +23,44 @@ final class Content {
     (self.image, self.hole) = (image, hole)
   }
 
-  /// Content of `bytes` bytes that is made here, for providers with a parameter `image`.
+  /// Where files are made: on a disk, as images are, if the user does not say otherwise.
+  static var folder: String {
+    unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? "/var/tmp"
+  }
+
+  /// In memory where the folder cannot have it.
+  private static func makeImage(_ bytes: UInt64, isHole: Bool) throws(HostError) -> Int32 {
+    var image = unsafe cbench_make_image(folder, bytes, isHole ? 1 : 0)
+    if image < 0 { image = cbench_make_image(nil, bytes, isHole ? 1 : 0) }
+    if image < 0 { throw BenchChild.failure() }
+    return image
+  }
+
+  /// Where the content is, for people.
+  var place: String {
+    var info = stat()
+    guard unsafe fstat(image, &info) == 0 else { return "unknown" }
+    var other = stat()
+    let isInFolder = unsafe stat(Self.folder, &other) == 0 && other.st_dev == info.st_dev
+    return isInFolder ? "a file in \(Self.folder)" : "a file in memory"
+  }
+
+  /// Content of `bytes` bytes that is made here, for providers with the parameters `image` and `size`.
   static func made(
     _ libraries: [String], bytes: UInt64, _ child: (Job) throws(HostError) -> Description
   ) throws(HostError) -> [Content] {
-    let image = cbench_make_image(bytes, 0)
-    let hole = cbench_make_image(bytes, 1)
-    if image < 0 || hole < 0 { throw BenchChild.failure() }
-    let parameters = [HostSubject.imageParameter(image)]
+    let image = try makeImage(bytes, isHole: false)
+    let hole = try makeImage(bytes, isHole: true)
     var contents: [Content] = []
     for library in libraries {
       var job = Job()
       job.work = .describe
       job.library = library
-      job.parameters = parameters
-      contents.append(
-        Content(library, try child(job), parameters, image: image, hole: hole))
+      // No larger than need be: an instance may reserve memory for all of it.
+      job.parameters = HostSubject.parameters(image: image, bytes: 4096)
+      var description = try child(job)
+      description.objectSize = bytes
+      contents.append(Content(library, description, [], image: image, hole: hole))
     }
     return contents
   }
@@ -48,8 +70,7 @@ final class Content {
     _ library: String, _ parameters: [Parameter], bytes: UInt64,
     _ child: (Job) throws(HostError) -> Description
   ) throws(HostError) -> Content {
-    let image = cbench_make_image(bytes, 1)
-    if image < 0 { throw BenchChild.failure() }
+    let image = try makeImage(bytes, isHole: true)
     var job = Job()
     job.work = .describe
     job.library = library
@@ -57,6 +78,11 @@ final class Content {
     job.image = image
     job.bytes = bytes
     return Content(library, try child(job), parameters, image: image, hole: nil)
+  }
+
+  /// What an instance is given that shows the first `bytes` of `image`, which is one of ours.
+  func parameters(image: Int32, bytes: UInt64) -> [Parameter] {
+    hole == nil ? parameters : HostSubject.parameters(image: image, bytes: bytes)
   }
 
   /// Whether this provider can be measured in the case.

@@ -14,14 +14,17 @@ struct HostSubject {
     var job = job
     var options = Host.Options()
     options.readers = job.work == .fill ? job.threads : job.readers
+    // Faults are counted one by one, but where their order says what comes next.
+    if job.order == .random || job.work == .language { options.faultAround = .off }
     if job.work == .language {
       unsafe options.tuning.calls = UffdCallTable(cbench_mock_table())
     }
+    if job.work == .path { unsafe options.tuning.calls = UffdCallTable(cbench_spy_table()) }
     if job.operation == .poison {
       // Content of its own, for it is about to be cut off.
-      job.image = cbench_make_image(job.bytes, 0)
+      job.image = cbench_make_image(nil, job.bytes, 0)
       if job.image < 0 { throw BenchChild.failure() }
-      job.parameters = [Self.imageParameter(job.image)]
+      job.parameters = Self.parameters(image: job.image, bytes: job.bytes)
     }
     let provider = try Provider.load(job.library)
     host = try Host(options)
@@ -30,8 +33,10 @@ struct HostSubject {
     self.job = job
   }
 
-  /// `image=` for a descriptor that a process has inherited.
-  static func imageParameter(_ fd: Int32) -> Parameter { Parameter("image", "/proc/self/fd/\(fd)") }
+  /// The first `bytes` of a file whose descriptor a process has inherited.
+  static func parameters(image: Int32, bytes: UInt64) -> [Parameter] {
+    [Parameter("image", "/proc/self/fd/\(image)"), Parameter("size", "\(bytes)")]
+  }
 
   func run() throws(HostError) -> Sample {
     switch job.work {
@@ -76,6 +81,7 @@ struct HostSubject {
     let areas = unsafe regions.map { unsafe $0.memory.baseAddress }
     var error = unsafe cbench_touch(&raw, areas, &result)
     let installed = host.statistics.installed
+    if job.work == .path { unsafe cbench_spy_report(&result) }
     if error == 0 { error = unsafe cbench_verify(&raw, areas, 1, &result) }
     if error < 0 { throw BenchChild.failure() }
     var sample = Sample(result)
@@ -102,6 +108,7 @@ struct HostSubject {
       try region.drain()
       result.elapsed = cbench_now() - start
     }
+    let statistics = host.statistics
     result.touched = granules
     result.bytes = job.bytes
     result.mean = result.elapsed / granules
@@ -110,7 +117,12 @@ struct HostSubject {
     let error = unsafe cbench_verify(&raw, areas, 0, &result)
     if error < 0 { throw BenchChild.failure() }
     region.detach()
-    return Sample(result)
+    var sample = Sample(result)
+    // Of shared memory that is published already, a drain maps nothing: then faults are the kernel's own.
+    sample.installed =
+      job.operation == .continue
+      ? statistics.installed.continued : statistics.installed.copied + statistics.publishedBytes
+    return sample
   }
 
   // MARK: The kernel replaced
@@ -136,6 +148,15 @@ struct HostSubject {
     sample.p50 = sample.mean
     for region in regions + [first] { region.detach() }
     return sample
+  }
+
+  // MARK: The start
+
+  /// As a run of the command does, up to the first page. Ends the process.
+  func serveOneFault() throws(HostError) -> Never {
+    let region = try instance.map()
+    let signal = unsafe GuardedAccess.touch(region.memory.baseAddress!)
+    _exit(signal == 0 ? 0 : 1)
   }
 
   // MARK: What the provider is

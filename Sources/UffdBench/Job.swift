@@ -6,15 +6,17 @@ import UffdHost
 /// What a child measures.
 struct Job: Equatable, Sendable {
   enum Work: String, Sendable {
-    case demand, fill, language
+    case demand, fill, path, language
     /// Says what the provider's instance is, and copies its content to the image.
     case describe
+    /// Serves one fault and ends.
+    case start
   }
 
   var work = Work.demand
   var subject = Subject.c
-  /// The client is another process than the handler.
-  var isElsewhere = false
+  /// Userfaultfds of another process than the handler's; 0: it is the same process.
+  var clients = 0
   var memory = MemoryKind.anon
   var operation = Operation.copy
   var order = TouchOrder.random
@@ -38,7 +40,7 @@ struct Job: Equatable, Sendable {
   var words: [String] {
     var words = [
       Self.word, "work=\(work.rawValue)", "subject=\(subject.rawValue)",
-      "elsewhere=\(isElsewhere)", "memory=\(memory.rawValue)", "operation=\(operation.rawValue)",
+      "clients=\(clients)", "memory=\(memory.rawValue)", "operation=\(operation.rawValue)",
       "order=\(order.rawValue)",
       "waiting=\(waiting.rawValue)", "placement=\(placement.rawValue)", "regions=\(regions)",
       "threads=\(threads)", "readers=\(readers)", "page=\(page)", "bytes=\(bytes)", "seed=\(seed)",
@@ -64,7 +66,7 @@ struct Job: Equatable, Sendable {
       fields[key].flatMap(Number.init)
     }
     guard let work: Work = choice("work"), let subject: Subject = choice("subject"),
-      let isElsewhere: Bool = number("elsewhere"),
+      let clients: Int = number("clients"),
       let memory: MemoryKind = choice("memory"), let operation: Operation = choice("operation"),
       let order: TouchOrder = choice("order"), let waiting: Waiting = choice("waiting"),
       let placement: Placement = choice("placement"), let regions: Int = number("regions"),
@@ -74,7 +76,7 @@ struct Job: Equatable, Sendable {
       let library = fields["library"]
     else { return nil }
     (self.work, self.subject, self.memory) = (work, subject, memory)
-    self.isElsewhere = isElsewhere
+    self.clients = clients
     (self.operation, self.order, self.waiting) = (operation, order, waiting)
     (self.placement, self.regions, self.threads) = (placement, regions, threads)
     (self.readers, self.page, self.bytes, self.seed) = (readers, page, bytes, seed)
@@ -94,7 +96,7 @@ struct Job: Equatable, Sendable {
       switch subject {
       case .kernel: CBENCH_KERNEL
       case .peer: CBENCH_PEER
-      default: isElsewhere ? CBENCH_EXTERNAL : CBENCH_C
+      default: CBENCH_C
       }
     job.operation = operation.raw
     job.memory = memory.raw
@@ -103,9 +105,11 @@ struct Job: Equatable, Sendable {
     job.regions = UInt32(regions)
     job.threads = UInt32(threads)
     job.readers = UInt32(readers)
+    job.clients = UInt32(clients)
     job.page = page
     job.bytes = bytes
     job.seed = seed
+    job.is_spied = work == .path ? 1 : 0
     job.image = image
     return job
   }

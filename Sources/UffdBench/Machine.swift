@@ -58,7 +58,7 @@ final class Machine {
     loadBefore = load(milliseconds: options.isQuick ? 100 : 1000)
     if loadBefore > 0.1 {
       report.warnings.append(
-        "others used \(Self.percent(loadBefore)) of a CPU before anything was measured")
+        "others used \(Doubt.percent(loadBefore)) of a CPU before anything was measured")
     }
     #if DEBUG
       report.warnings.append("this is a debug build; build with '-c release'")
@@ -78,7 +78,7 @@ final class Machine {
   /// Waits for a quiet moment, but not for long; touches fresh memory.
   func look() {
     if !options.isQuick {
-      let limit = cbench_now() + 3_000_000_000
+      let limit = cbench_now() + 1_000_000_000
       while load(milliseconds: 100) > 0.2, cbench_now() < limit {}
     }
     freshPages.append(Double(cbench_fresh_page()))
@@ -86,7 +86,7 @@ final class Machine {
 
   // MARK: After
 
-  func conclude(_ report: inout BenchReport) {
+  func conclude(_ content: Content?, _ report: inout BenchReport) {
     let fresh = Spread(freshPages) ?? Spread(median: 0, lower: 0, upper: 0)
     let worst = freshPages.max() ?? 0
     if worst > fresh.median * 2 {
@@ -101,13 +101,14 @@ final class Machine {
         "\(options.countedRounds), after one that is dropped; subjects in random order, a process for each"
       ),
       ("waiting_of_c", options.waiting.rawValue),
-      ("load_before", "\(Self.percent(loadBefore)) of a CPU"),
+      ("load_before", "\(Doubt.percent(loadBefore)) of a CPU"),
       ("fresh_page", "\(BenchReport.duration(fresh.median)) for the first touch"),
-      ("content", "in memory, made resident before each repetition"),
+      (
+        "content",
+        "\(content?.place ?? "none"), read into the page cache before each repetition"
+      ),
     ]
   }
-
-  private static func percent(_ part: Double) -> String { "\(Int((part * 100).rounded())) %" }
 
   private static var system: String {
     var names = utsname()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A line of the report: one subject in one case, placement and number of threads. Pure.
+import UffdReport
 
 /// What was measured for one subject.
 public struct Row: Equatable, Sendable {
@@ -29,10 +30,32 @@ public struct Row: Equatable, Sendable {
   public var installed: Double
   public var rounds: Int
   /// Why the figures are not to be trusted.
-  public var doubts: [String] = []
+  public var doubts: [Doubt] = []
 
   /// Nanoseconds for a page with everything counted.
   public var nanosecondsPerPage: Double { pagesPerSecond == 0 ? 0 : 1e9 / pagesPerSecond }
+}
+
+/// A reason not to trust a row.
+public enum Doubt: Equatable, Sendable {
+  /// The quartiles are this part of the median apart.
+  case spread(Double)
+  /// Others used this part of a CPU meanwhile.
+  case load(Double)
+  /// Less work was done than by others: so many bytes of all.
+  case unfilled(UInt64, of: UInt64)
+
+  /// What follows after a row's name.
+  public var text: String {
+    switch self {
+    case .spread(let part): "the quartiles are \(Self.percent(part)) of the median apart"
+    case .load(let part): "others used \(Self.percent(part)) of a CPU meanwhile"
+    case .unfilled(let left, let all):
+      "\(Units.bytes(left)) of \(Units.bytes(all)) were left for the kernel to map"
+    }
+  }
+
+  static func percent(_ part: Double) -> String { "\(Int((part * 100).rounded())) %" }
 }
 
 /// What a round left behind: a sample of each subject that could be measured.
@@ -53,11 +76,11 @@ struct Variant: Sendable {
         Spread(samples.map(figure))?.median ?? 0
       }
       // A message of the language cases takes a few nanoseconds: those samples are in hundredths.
-      let unit = benchCase.kind == .language ? 0.01 : 1
+      let unit = benchCase.kind == .language ? 100.0 : 1
       var row = Row(
         caseName: benchCase.name, subject: subject, placement: placement, threads: threads,
-        p50: median { Double($0.p50) * unit }, mean: median { Double($0.mean) * unit },
-        p99: median { Double($0.p99) * unit },
+        p50: median { Double($0.p50) / unit }, mean: median { Double($0.mean) / unit },
+        p99: median { Double($0.p99) / unit },
         pagesPerSecond: median { Self.perSecond($0.touched, $0) },
         bytesPerSecond: median { Self.perSecond($0.bytes, $0) },
         ratio: ratio(subject, rounds), ratioOf: comparesMedian ? .p50 : .time,
@@ -97,19 +120,19 @@ struct Variant: Sendable {
   /// Nanoseconds below which the clock of /proc/stat says nothing.
   private static let leastTime: UInt64 = 500_000_000
 
-  private func doubts(_ samples: [Sample]) -> [String] {
-    var doubts: [String] = []
+  private func doubts(_ samples: [Sample]) -> [Doubt] {
+    var doubts: [Doubt] = []
+    if benchCase.kind == .fill, let sample = samples.first, sample.installed < sample.bytes {
+      doubts.append(.unfilled(sample.bytes - sample.installed, of: sample.bytes))
+    }
     if let spread = Spread(samples.map(cost)), spread.relative > Self.mostSpread {
-      doubts.append("its quartiles are \(percent(spread.relative)) of its median apart")
+      doubts.append(.spread(spread.relative))
     }
     let lifetime = samples.reduce(0) { $0 + $1.lifetime }
     let foreign = samples.reduce(0) { $0 + $1.foreign }
     if lifetime >= Self.leastTime, Double(foreign) > Double(lifetime) * Self.mostForeign {
-      let share = percent(Double(foreign) / Double(lifetime))
-      doubts.append("others used \(share) of a CPU meanwhile")
+      doubts.append(.load(Double(foreign) / Double(lifetime)))
     }
     return doubts
   }
-
-  private func percent(_ part: Double) -> String { "\(Int((part * 100).rounded())) %" }
 }

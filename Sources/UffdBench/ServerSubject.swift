@@ -22,14 +22,18 @@ struct ServerSubject {
     defer { cbench_end(server) }
     var raw = job.raw
     var result = cbench_result()
-    let error = unsafe cbench_client(&raw, socket, 10_000_000_000, &result)
+    let error = unsafe cbench_client(&raw, socket, server, 10_000_000_000, &result)
+    if error == -ESRCH {
+      throw HostError(
+        .service, "'uffdhost serve' ended before it listened; start it by hand to see why")
+    }
     if error < 0 { throw BenchChild.failure() }
     return Sample(result)
   }
 
   /// Only we can enter it.
   private static func makeFolder() throws(HostError) -> String {
-    let parent = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? "/tmp"
+    let parent = Content.folder
     var template = Array((parent + "/uffdhost-bench-XXXXXX").utf8CString)
     guard unsafe mkdtemp(&template) != nil else {
       throw HostError(

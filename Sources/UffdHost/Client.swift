@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import Synchronization
 
-/// One client: a process that handed its userfaultfd over. Its regions are served until it ends, is drained, or
-/// asks to be left alone. All members may be called from any thread but a reader.
+/// One client: a process that handed its userfaultfd over. Its regions are served until it ends, is
+/// drained, or asks to be left alone. All members may be called from any thread but a reader.
 ///
-/// One reader serves it: the thread that reads its uffd is the thread that installs its pages, so that a discard
-/// and an install never cross (Exclusion.swift).
+/// One reader serves it: the thread that reads its uffd is the thread that installs its pages, so that a
+/// discard and an install never cross (Exclusion.swift).
 @safe package final class Client: @unchecked Sendable {
   /// How serving a client ended.
   package enum End: Sendable, Equatable {
@@ -26,9 +26,12 @@ import Synchronization
   let uffd: Descriptor
   let record: SessionPointer
   let onEnd: OnEnd
+  /// Notes what it touches first; its children's touches too.
+  package let recording: Recording?
   private let port: ReaderPort
   private let countersMemory: Mapping
   private let phase = Mutex(ClientProgress.Phase.serving)
+  private let usesInstance = Mutex(true)
   private static let nextIdentifier = Mutex<UInt64>(1)
 
   // The reader's own, after it has adopted the client.
@@ -36,19 +39,21 @@ import Synchronization
   /// The pidfd is in the poller.
   var isExitWatched = false
 
-  /// Serves what a client handed over. The uffd's handshake is done, its ranges are registered, it does not block.
-  /// Owns `uffd` and `backings` from now on, whether it throws or not.
+  /// Serves what a client handed over. The uffd's handshake is done, its ranges are registered, it does not
+  /// block. Owns `uffd` and `backings` from now on, whether it throws or not.
   ///
-  /// `onEnd` is called once, on a reader, and for each child that the client forks, too: it must only ring a bell.
+  /// `onEnd` is called once, on a reader, and for each child that the client forks, too: it must only ring
+  /// a bell.
   ///
   /// Throws `.usage` for regions that cannot be served, with the reason; nothing is served then.
   package convenience init(
     _ instance: Instance, _ identity: ClientIdentity, uffd: Descriptor, regions: [ClientRegion],
-    backings: [Descriptor] = [], onEnd: @escaping OnEnd
+    backings: [Descriptor] = [], recording: Recording? = nil, onEnd: @escaping OnEnd
   ) throws(HostError) {
     let plan = try ClientPlan(instance, regions, backings)
     try self.init(
-      instance, identity, uffd, instance.host.session.readers.leastLoaded(), parent: nil, onEnd)
+      instance, identity, uffd, instance.host.session.readers.leastLoaded(), parent: nil,
+      recording, onEnd)
     let regions = unsafe try plan.makeRecords(session: record)
     for region in regions { unsafe record.pointee.table.insert(region.region) }
     self.backings = plan.backings
@@ -58,8 +63,9 @@ import Synchronization
 
   init(
     _ instance: Instance, _ identity: ClientIdentity, _ uffd: Descriptor, _ port: ReaderPort,
-    parent: UInt64?, _ onEnd: @escaping OnEnd
+    parent: UInt64?, _ recording: Recording?, _ onEnd: @escaping OnEnd
   ) throws(HostError) {
+    try recording?.check(instance)
     do {
       countersMemory = try Mapping.scratch(Counters.bytes + LatencyRecord.bytes)
     } catch {
@@ -76,13 +82,14 @@ import Synchronization
     self.port = port
     self.parent = parent
     self.onEnd = onEnd
+    self.recording = recording
     unsafe record = .allocate(capacity: 1)
     let base = unsafe countersMemory.base
     unsafe record.initialize(
       to: SessionRecord(
         calls: UffdCalls(fd: uffd.fd, table: instance.host.options.tuning.calls ?? .kernel),
         exclusion: .none, counters: Counters(base),
-        latency: LatencyRecord(base + Int(Counters.bytes)),
+        latency: LatencyRecord(base + Int(Counters.bytes)), touches: recording?.table,
         client: Unmanaged.passUnretained(self)))
   }
 
@@ -92,7 +99,7 @@ import Synchronization
     }
     unsafe record.pointee.table.free()
     unsafe record.deallocate()
-    instance.unuse()
+    leave()
   }
 
   /// More regions of the same uffd. All of them or none.
@@ -103,8 +110,8 @@ import Synchronization
     if let error = addition.error { throw error }
   }
 
-  /// Fills what is missing in [start, start + length), stops watching it, and calls `completion` on a reader with
-  /// nil or what went wrong. The range begins and ends with regions.
+  /// Fills what is missing in [start, start + length), stops watching it, and calls `completion` on a
+  /// reader with nil or what went wrong. The range begins and ends with regions.
   package func remove(
     start: UInt64, length: UInt64, completion: @escaping @Sendable (HostError?) -> Void
   ) {
@@ -115,15 +122,23 @@ import Synchronization
     port.perform(.change(self, .remove(start..<end, completion)))
   }
 
+  /// Fills granules of the object, in whichever of its regions they are, before it touches them: in the
+  /// background, and as a hint. Regions that it adds later are looked at if it is still going on.
+  package func prefetch(_ granules: [Range<UInt64>]) -> Prefetch {
+    let prefetch = ClientPrefetch(self, normalized(granules, in: 0..<instance.granuleCount))
+    port.perform(.change(self, .prefetch(prefetch)))
+    return prefetch.prefetch
+  }
+
   /// Fills everything, then stops watching; ends with `.drained`. Asked twice is asked once.
   package func drain() { port.perform(.change(self, .drain)) }
 
-  /// Poisons what is still missing (or kills the client where the kernel cannot poison), then stops watching; ends
-  /// with `.drained`.
+  /// Poisons what is still missing (or kills the client where the kernel cannot poison), then stops
+  /// watching; ends with `.drained`.
   package func poisonMissing() { port.perform(.change(self, .poisonMissing)) }
 
-  /// Stops serving and keeps the uffd open until the client ends, so that missing pages stall and never read zero.
-  /// Who holds the uffd serves it from now on, its events too.
+  /// Stops serving and keeps the uffd open until the client ends, so that missing pages stall and never
+  /// read zero. Who holds the uffd serves it from now on, its events too.
   package func detach() { port.perform(.change(self, .detach)) }
 
   /// How far its memory is served, counted now.
@@ -141,6 +156,15 @@ import Synchronization
   }
 
   // MARK: For its reader
+
+  /// Nothing of it needs the instance any more.
+  func leave() {
+    let isLast = usesInstance.withLock { uses in
+      defer { uses = false }
+      return uses
+    }
+    if isLast { instance.unuse() }
+  }
 
   func enter(_ next: ClientProgress.Phase) { phase.withLock { $0 = next } }
   var currentPhase: ClientProgress.Phase { phase.withLock { $0 } }

@@ -15,16 +15,18 @@ package struct ClientRegion: Sendable, Equatable {
   package var start: UInt64
   /// Bytes.
   package var length: UInt64
-  /// Byte of the object that `start` shows; with a backing, also the byte of the backing that is mapped there.
+  /// Byte of the object that `start` shows; with a backing, also the byte of the backing that is mapped
+  /// there.
   package var offset: UInt64
   /// Size of the memory's pages in bytes: 4096, or the huge page.
   package var pageSize: UInt64
   /// How the client maps its backing; anonymous memory is private.
   package var sharing: Sharing
-  /// The region is registered for minor faults too (`UFFDIO_REGISTER_MODE_MINOR`), not only for missing ones.
+  /// The region is registered for minor faults too (`UFFDIO_REGISTER_MODE_MINOR`), not only for missing
+  /// ones.
   package var isMinor: Bool
-  /// Which of the descriptors that came along is the memfd that the region maps; nil: anonymous memory, or a
-  /// file that we do not have, so that content goes into the mapping alone.
+  /// Which of the descriptors that came along is the memfd that the region maps; nil: anonymous memory, or
+  /// a file that we do not have, so that content goes into the mapping alone.
   package var backing: Int?
   package var strayPages: StrayPages
 
@@ -95,7 +97,10 @@ package struct ClientProgress: Sendable, Equatable {
       self.poisonedBytes = poisonedBytes
       self.discardedBytes = discardedBytes
     }
-    package var missingBytes: UInt64 { length - residentBytes - poisonedBytes - discardedBytes }
+    /// The three are counted one after the other while pages change.
+    package var missingBytes: UInt64 {
+      length - min(length, residentBytes + poisonedBytes + discardedBytes)
+    }
   }
   package var phase = Phase.serving
   package var regions: [Region] = []

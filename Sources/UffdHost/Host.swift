@@ -23,6 +23,8 @@ public final class Host: Sendable {
     public var readers = 1
     /// What becomes of a page that cannot be had.
     public var onError = FailurePolicy.poison
+    /// How many granules a fault takes along.
+    public var faultAround = FaultAround.adaptive
     /// How long a fault may wait for its provider, in nanoseconds, before its page is given up.
     public var faultDeadlineNanoseconds: UInt64 = 10_000_000_000
     /// Bytes of staging that providers may hold at once.
@@ -47,6 +49,9 @@ public final class Host: Sendable {
   public init(_ options: Options = Options()) throws(HostError) {
     guard (1...64).contains(options.readers) else {
       throw HostError(.usage, "a host has 1 to 64 readers, not \(options.readers)")
+    }
+    guard options.faultAround.most > 0 else {
+      throw HostError(.usage, "a fault settles at least 1 granule, not 0")
     }
     guard options.faultDeadlineNanoseconds > 0 else {
       throw HostError(.usage, "a fault needs a deadline of at least 1 nanosecond")
@@ -73,8 +78,8 @@ public final class Host: Sendable {
     try Instance(self, provider, parameters)
   }
 
-  /// The same for clients only: no memory is made that nobody here would map. ``Instance/map(_:)`` is not for such
-  /// an instance.
+  /// The same for clients only: no memory is made that nobody here would map. ``Instance/map(_:)`` is not
+  /// for such an instance.
   package func openForClients(
     _ provider: Provider, parameters: [Parameter]
   ) throws(HostError) -> Instance {

@@ -53,6 +53,9 @@ import UffdPluginABI
     let traits = configured.traits
     let count = (traits.objectSize - 1) / traits.granule + 1
     let isInline = traits.threadModel == .parallel && !traits.mayBlock
+    // One thread is the model PER_INSTANCE; and it is enough to warm what a provider lends that answers on
+    // the reader.
+    let workers = traits.threadModel == .parallel && traits.mayBlock ? 8 : 1
     do {
       warmBits = try Mapping.scratch(count / 64 * 8 + 16)
       backing = makesBacking ? try configured.makeBacking(count, host.publisher) : nil
@@ -60,10 +63,7 @@ import UffdPluginABI
         executor = serial
         ownsExecutor = false
       } else {
-        // One thread is the model PER_INSTANCE; and it is enough to warm what a provider lends that
-        // answers on the reader.
-        executor = try Executor(
-          threads: traits.threadModel == .parallel && traits.mayBlock ? 8 : 1, name: "uffd-worker")
+        executor = try Executor(threads: workers, name: "uffd-worker")
         ownsExecutor = true
       }
     } catch {
@@ -84,20 +84,21 @@ import UffdPluginABI
     unsafe record = .allocate(capacity: 1)
     unsafe record.initialize(
       to: configured.makeRecord(
-        count: count, isInline: isInline, executor: executor, arena: arena, owner: self,
+        count: count, isInline: isInline, workers: workers, executor: executor, arena: arena,
+        owner: self,
         warm: warmBits.base.assumingMemoryBound(to: UInt64.self)))
   }
 
   /// Makes a region: memory whose pages appear as they are touched.
   ///
-  /// Throws `.usage` for a window outside the object or a combination this provider does not serve, with the
-  /// provider's reason; `.system` where the memory cannot be had or the kernel refuses to watch it.
+  /// Throws `.usage` for a window outside the object or a combination this provider does not serve, with
+  /// the provider's reason; `.system` where the memory cannot be had or the kernel refuses to watch it.
   public func map(_ options: Region.Options = Region.Options()) throws(HostError) -> Region {
     try Region(self, options)
   }
 
-  /// Fills granules of the backing before anybody touches them: publishes their content, so that regions find
-  /// it by minor faults. Waits until it is done.
+  /// Fills granules of the backing before anybody touches them: publishes their content, so that regions
+  /// find it by minor faults. Waits until it is done.
   ///
   /// Throws `.usage` for an instance without a backing of its own or a range outside the object, and
   /// `.service` where granules could not be filled; the others are.
@@ -198,7 +199,8 @@ import UffdPluginABI
     if unsafe record.inFlight.acquired == 0 { unsafe record.deallocate() }
   }
 
-  /// The state and the publisher mapping of a memfd that a client handed over. `extent` is where its regions end.
+  /// The state and the publisher mapping of a memfd that a client handed over. `extent` is where its
+  /// regions end.
   func backing(
     of descriptor: Descriptor, pageSize: UInt64, extent: UInt64
   ) throws(HostError) -> Backing {

@@ -21,6 +21,26 @@ public enum FillTarget: String, Sendable {
   case mapping
 }
 
+/// How many granules one fault settles: its own, and granules beside it that will probably be touched next.
+/// Never more than 256 KiB of content, and never a second granule of 2 MiB.
+public enum FaultAround: Sendable, Equatable {
+  /// One fault, one granule.
+  case off
+  /// What follows from the accesses of each region: one for a fault that continues nothing, ever more for a
+  /// run that goes on, up to so many.
+  case upTo(UInt64)
+
+  /// As many as an install is long.
+  public static let adaptive = FaultAround.upTo(.max)
+
+  var most: UInt64 {
+    switch self {
+    case .off: 1
+    case .upTo(let most): most
+    }
+  }
+}
+
 /// What happens to a page that cannot be had, after retries and within the deadline of its fault.
 /// Reading zeroes is never among the choices.
 public enum FailurePolicy: String, Sendable, CaseIterable {

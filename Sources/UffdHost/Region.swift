@@ -15,6 +15,8 @@ import UffdPluginABI
     public var sharing = Sharing.shared
     /// Where missing content goes. A shared region always fills the backing.
     public var fill = FillTarget.backing
+    /// Notes what of the region is touched first, and when.
+    public var recording: Recording?
     public init() {}
   }
 
@@ -33,10 +35,13 @@ import UffdPluginABI
   private let mapping: Mapping
   private let stateMemory: Mapping
   private let record: UnsafeMutablePointer<RegionRecord>
+  /// Keeps its table.
+  private let recording: Recording?
   private let phase = Mutex(Phase.serving)
 
   init(_ instance: Instance, _ options: Options) throws(HostError) {
     let window = try instance.window(options.firstGranule, options.granules)
+    try options.recording?.check(instance)
     let kind = instance.memoryKind
     let isShared = instance.hasBacking && options.sharing == .shared
     let fillsBacking = instance.hasBacking && (isShared || options.fill == .backing)
@@ -85,8 +90,9 @@ import UffdPluginABI
         shape: shape, isHugetlb: kind == .hugetlb,
         states: PageStates(stateMemory.base, count: UInt64(window.count)),
         instance: instance.record, backing: instance.backing?.record,
-        id: RegionIdentifier.next()))
+        id: RegionIdentifier.next(), touches: options.recording?.table))
     self.instance = instance
+    recording = options.recording
     granule = instance.granule
     sharing = isShared ? .shared : .private
     fillTarget = fillsBacking ? .backing : .mapping
@@ -112,9 +118,9 @@ import UffdPluginABI
 
   /// Fills everything that is missing, then stops watching: from now on the region is ordinary memory.
   ///
-  /// Throws `.service` if granules could not be filled, or the region was detached meanwhile. What could not be
-  /// filled is poisoned (or the process is gone, by the host's policy); under the policy `hold` the region stays
-  /// watched and `drain` may be called again.
+  /// Throws `.service` if granules could not be filled, or the region was detached meanwhile. What could
+  /// not be filled is poisoned (or the process is gone, by the host's policy); under the policy `hold` the
+  /// region stays watched and `drain` may be called again.
   public func drain() throws(HostError) {
     let mayStart = phase.withLock { phase in
       defer { if phase == .serving { phase = .draining } }
@@ -130,7 +136,7 @@ import UffdPluginABI
       let discards = unsafe instance.host.session.discards(of: record)
       let order = unsafe FillOrder(
         region: record, instance: instance.record, backing: record.pointee.backing,
-        pgoffs: record.pointee.pgoffs)
+        pgoffs: record.pgoffs)
       failed += instance.host.session.fill(order)
       let release = RegionRelease(
         order, discardsBefore: discards, instance.host.session.uffd)
@@ -161,6 +167,36 @@ import UffdPluginABI
 
   private static let drainPasses = 8
 
+  /// Fills granules of the object before anybody touches them: in the background, by all readers, and as a
+  /// hint. Faults come first, a granule that cannot be had is left alone, and what was given back stays
+  /// given back. What lies outside the region's window does not count.
+  ///
+  /// Throws `.usage` for a region that is not served any more.
+  public func prefetch(_ granules: [Range<UInt64>]) throws(HostError) -> Prefetch {
+    let ranges = normalized(granules, in: unsafe record.pgoffs)
+    let readers = instance.host.session.readers
+    let parts = divided(ranges, parts: readers.count)
+    let prefetch = Prefetch(total: UffdHost.granules(of: ranges), parts: parts.count)
+    // Under the lock: whoever lets the region go meanwhile does it afterwards, and the readers forget the
+    // fill.
+    let isServed = phase.withLock { phase in
+      guard phase == .serving else { return false }
+      for (index, part) in parts.enumerated() {
+        let port = readers[index]
+        let order = unsafe FillOrder(
+          prefetch, region: record, part, Preparation(instance.record, part, port), isWhole: true)
+        port.perform(.fill(order))
+        order.preparation?.submit()
+      }
+      return true
+    }
+    guard isServed else {
+      throw HostError(
+        .usage, "the region is being drained, or is drained or detached already")
+    }
+    return prefetch
+  }
+
   /// Unmaps the region. Nobody may touch the memory any more: it raises SIGSEGV. A thread that sleeps in a
   /// fault on it is woken and gets SIGSEGV, too; nobody ever reads zeroes for content.
   public func detach() {
@@ -178,6 +214,7 @@ import UffdPluginABI
 
   deinit {
     detach()
+    unsafe record.pointee.streams.free()
     unsafe record.deallocate()
   }
 

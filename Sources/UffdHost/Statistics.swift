@@ -34,8 +34,12 @@ public struct Statistics: Sendable, Equatable {
   public var publishedBytes: UInt64 = 0
   /// Bytes for which a provider was asked (`alloc_folio` answers, staged, lent or zero).
   public var providedBytes: UInt64 = 0
-  /// Faults that found their page present already (`EEXIST`, or a duplicate within one read) and were woken.
+  /// Faults that found their page present already (`EEXIST`, or a duplicate within one read) and were
+  /// woken.
   public var alreadyPresent: UInt64 = 0
+  /// Granules that were installed beside a fault, before anybody touched them: at most so many faults never
+  /// happened.
+  public var installedAround: UInt64 = 0
   /// Installs that the kernel put off (`EAGAIN`) and faults that were parked for any reason.
   public var putOff: UInt64 = 0
   /// Pages of a client that were discarded (`UFFD_EVENT_REMOVE`, `UFFD_EVENT_UNMAP`), in granules.
@@ -67,6 +71,7 @@ extension Statistics {
     publishedBytes += other.publishedBytes
     providedBytes += other.providedBytes
     alreadyPresent += other.alreadyPresent
+    installedAround += other.installedAround
     putOff += other.putOff
     discarded += other.discarded
     providerErrors += other.providerErrors

@@ -16,8 +16,8 @@ public struct ProgressLine: Sendable {
   /// The bytes that replace the line; empty when there is no terminal. The rate is the one since the last
   /// call, so calls should be about 0.1 to 1 s apart.
   public mutating func update(
-    faults: UInt64, residentBytes: UInt64, totalBytes: UInt64, elapsedNanoseconds: UInt64,
-    width: Int
+    faults: UInt64, residentBytes: UInt64, totalBytes: UInt64,
+    replayed: (done: UInt64, total: UInt64)? = nil, elapsedNanoseconds: UInt64, width: Int
   ) -> String {
     guard isTerminal else { return "" }
     let faultsNow = faults >= lastFaults ? faults - lastFaults : 0
@@ -26,12 +26,15 @@ public struct ProgressLine: Sendable {
     lastNanoseconds = elapsedNanoseconds
     isDrawn = true
     let resident = min(residentBytes, totalBytes)
-    let parts = [
+    var parts = [
       Units.padLeft(Units.percent(resident, of: totalBytes), 7) + " resident",
       Units.padLeft(Units.grouped(Units.perSecond(faultsNow, nanoseconds: timeNow)), 9)
         + " faults/s",
       Units.decimal(Double(elapsedNanoseconds) / 1e9, 1) + " s",
     ]
+    if let replayed {
+      parts.append(Units.percent(replayed.done, of: replayed.total) + " replayed")
+    }
     // The last column stays free: writing there wraps on some terminals.
     let columns = max(0, width - 1)
     var line = ""

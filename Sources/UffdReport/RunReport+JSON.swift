@@ -29,6 +29,7 @@ extension RunReport {
         "bytes_per_s", Units.perSecond(installedBytes, nanoseconds: elapsedNanoseconds))
       writeStatistics(&json)
       writeLatency(&json)
+      writeWorkingSets(&json)
       writeVerification(&json)
       json.field("interrupted", interrupted)
       json.array("errors") { json in
@@ -53,6 +54,7 @@ extension RunReport {
     json.field("published_bytes", statistics.publishedBytes)
     json.field("provided_bytes", statistics.providedBytes)
     json.field("already_present", statistics.alreadyPresent)
+    json.field("installed_around", statistics.installedAround)
     json.field("put_off", statistics.putOff)
     json.field("discarded", statistics.discarded)
     json.field("provider_errors", statistics.providerErrors)
@@ -82,6 +84,30 @@ extension RunReport {
           json.field("count", row.count)
         }
       }
+    }
+  }
+
+  private func writeWorkingSets(_ json: inout JSONWriter) {
+    if let recorded {
+      json.object("recorded") { json in
+        json.field("file", recorded.file)
+        json.field("granules", recorded.granules)
+        json.field("ns", recorded.nanoseconds)
+      }
+    } else {
+      json.null("recorded")
+    }
+    if let replay {
+      json.object("replay") { json in
+        json.field("file", replay.file)
+        json.field("granules", replay.granules)
+        json.field("filled", replay.filled)
+        json.field("present", replay.present)
+        json.field("left", replay.left)
+        json.field("ns", replay.nanoseconds)
+      }
+    } else {
+      json.null("replay")
     }
   }
 

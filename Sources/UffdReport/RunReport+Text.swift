@@ -58,6 +58,11 @@ extension RunReport {
         "missing \(Units.grouped(faults.missing))", "minor \(Units.grouped(faults.minor))",
         "wp \(Units.grouped(faults.wp))",
       ])
+    if statistics.installedAround > 0 {
+      let noun = statistics.installedAround == 1 ? "granule" : "granules"
+      sheet.items(
+        "around", ["\(Units.grouped(statistics.installedAround)) \(noun) filled beside a fault"])
+    }
     let installed = statistics.installed
     sheet.items(
       "installed",
@@ -78,6 +83,27 @@ extension RunReport {
     ]
     let seen = rare.filter { $0.1 > 0 }.map { "\($0.0) \(Units.grouped($0.1))" }
     if !seen.isEmpty { sheet.items("also", seen) }
+    workingSets(&sheet)
+  }
+
+  private func workingSets(_ sheet: inout Sheet) {
+    if let replay {
+      var items = [
+        "\(Units.grouped(replay.granules)) granules of \(replay.file.printable)",
+        "filled \(Units.grouped(replay.filled))", "touched before \(Units.grouped(replay.present))",
+      ]
+      if replay.left > 0 { items.append("not filled \(Units.grouped(replay.left))") }
+      items.append("in \(Units.duration(nanoseconds: replay.nanoseconds))")
+      sheet.items("replayed", items)
+    }
+    if let recorded {
+      sheet.items(
+        "recorded",
+        [
+          "\(Units.grouped(recorded.granules)) granules",
+          "\(Units.bytes(recorded.granules * granule))", "into \(recorded.file.printable)",
+        ])
+    }
   }
 
   private func times(_ sheet: inout Sheet) {

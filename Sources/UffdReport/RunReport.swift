@@ -28,6 +28,42 @@ public struct RunReport: Sendable {
     }
   }
 
+  /// What was written to a working set.
+  public struct Recorded: Sendable, Equatable {
+    public var file: String
+    public var granules: UInt64
+    public var nanoseconds: UInt64
+    public init(file: String, granules: UInt64, nanoseconds: UInt64) {
+      self.file = file
+      self.granules = granules
+      self.nanoseconds = nanoseconds
+    }
+  }
+
+  /// What became of a working set that was replayed: over all regions and passes.
+  public struct Replay: Sendable, Equatable {
+    public var file: String
+    public var granules: UInt64
+    /// Filled before they were touched.
+    public var filled: UInt64
+    /// Touched before they were filled.
+    public var present: UInt64
+    /// Not filled: they could not be had, or there was no time for them.
+    public var left: UInt64
+    public var nanoseconds: UInt64
+    public init(
+      file: String, granules: UInt64, filled: UInt64, present: UInt64, left: UInt64,
+      nanoseconds: UInt64
+    ) {
+      self.file = file
+      self.granules = granules
+      self.filled = filled
+      self.present = present
+      self.left = left
+      self.nanoseconds = nanoseconds
+    }
+  }
+
   public var provider: String
   public var providerVersion: String
   public var memory: MemoryKind
@@ -51,6 +87,8 @@ public struct RunReport: Sendable {
   /// Of all regions together, at the end.
   public var residentBytes: UInt64 = 0
   public var statistics = Statistics()
+  public var recorded: Recorded?
+  public var replay: Replay?
   /// As the touching threads saw it: one entry per touch that may have faulted.
   public var latency = LatencySummary()
   public var verification = Verification.notVerified(reason: "nothing was compared")

@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// One connection: what came and was not understood yet, what is to be sent, and whose it is. The server's thread.
+// One connection: what came and was not understood yet, what is to be sent, and whose it is. The
+// server's thread.
 import UffdHost
 
 final class Connection {
   /// Of the server, never reused.
   let id: UInt64
+  let began = monotonicNanoseconds()
   let socket: UnixSocket
   let peer: Peer
   var inbox = Inbox()
+  /// Bytes that have come, taken or not.
+  private(set) var arrivedBytes: UInt64 = 0
   /// Nil until the first bytes were recognised.
   var dialect: (any Dialect)?
   /// Answers that did not fit into the socket yet.
   private(set) var outbox: [UInt8] = []
-  /// The client that was handed over here. Its session does not end with the connection, nor the connection with it.
+  /// The client that was handed over here. Its session does not end with the connection, nor the
+  /// connection with it.
   var client: (any ServedClient)?
   /// When it is closed: it must have handed something over by then. Nil: it has.
   var deadline: UInt64?
@@ -45,7 +50,8 @@ final class Connection {
   /// Nothing is left to do here.
   var isOver: Bool { outbox.isEmpty && (isClosing || inbox.isClosed && openAnswers == 0) }
 
-  /// Takes what is there into the inbox. False: nothing is. Throws where the connection is broken, or floods.
+  /// Takes what is there into the inbox. False: nothing is. Throws where the connection is broken,
+  /// or floods.
   func receive(mostDescriptors: Int) throws(Refusal) -> Bool {
     let arrival: UnixSocket.Arrival?
     do {
@@ -57,6 +63,7 @@ final class Connection {
     }
     guard let arrival else { return false }
     inbox.bytes += arrival.bytes
+    arrivedBytes += UInt64(arrival.bytes.count)
     inbox.descriptors += arrival.descriptors
     if arrival.bytes.isEmpty { inbox.isClosed = true }
     if arrival.lostDescriptors {

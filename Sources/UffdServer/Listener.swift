@@ -65,11 +65,12 @@ package final class Listener {
     return unsafe String(cString: folder) + "/" + path
   }
 
-  /// From now on nobody can connect; those who have can still be accepted. A passed socket goes on queueing, for the
-  /// next server that its manager starts.
+  /// From now on nobody can connect; those who have can still be accepted. A passed socket goes on
+  /// queueing, for the next server that its manager starts.
   func refuseConnections() {
     guard let file else { return }
-    _ = clinux_refuse_connections(socket.fd)
+    // In this order: a path that is there can be connected to.
     file.remove()
+    _ = clinux_refuse_connections(socket.fd)
   }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What becomes of a uffd whose hand-off was refused, where the client cannot be told so: its dialect has no answers.
-// If ours were the last copy, closing it would let the client read zeroes for content. So it is kept until the
-// process ends: a page that is missing stalls, which is what the log line explains. The server's thread.
+// What becomes of a uffd whose hand-off was refused, where the client cannot be told so: its
+// dialect has no answers. If ours were the last copy, closing it would let the client read zeroes
+// for content. So it is kept until the process ends: a page that is missing stalls, which is what
+// the log line explains. The server's thread.
 import CLinux
 import Glibc
 import UffdHost

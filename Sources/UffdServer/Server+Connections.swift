@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connections from accept to close: who may connect, how long a handshake may take, and whose turn it is.
+// Connections from accept to close: who may connect, how long a handshake may take, and whose turn
+// it is.
 import Glibc
 import UffdHost
+import UffdReport
 
 extension Server {
   /// Bytes of a connection that are read in one turn: this many pieces.
@@ -74,11 +76,10 @@ extension Server {
       if connection.isExcused || connection.isClosing {
         close(connection)
       } else {
-        let seconds = Double(options.handshakeNanoseconds) / 1e9
+        let time = Units.duration(nanoseconds: now - connection.began)
         refuse(
           connection,
-          "\(connection.inbox.bytes.count) bytes came in \(seconds) seconds and are no whole handshake"
-        )
+          "\(connection.arrivedBytes) bytes came in \(time) and are no whole handshake")
         close(connection)
       }
     }
@@ -138,6 +139,9 @@ extension Server {
     if !waiting.contains(connection.id) { waiting.append(connection.id) }
   }
 
+  /// A dialect is known after so many bytes: white space in front of it is looked at again and again.
+  private static let mostUnknownBytes = 4096
+
   /// Finds the dialect. False: not yet, or none.
   private func recognise(_ connection: Connection) -> Bool {
     if connection.dialect != nil { return true }
@@ -152,7 +156,7 @@ extension Server {
         connection.send(recognised.greeting())
         connection.dialect = recognised
         return true
-      case .needsMore: isOpen = bytes.count <= dialect.mostBytes || isOpen
+      case .needsMore: isOpen = bytes.count <= Self.mostUnknownBytes || isOpen
       case .no: break
       }
     }
@@ -177,7 +181,7 @@ extension Server {
     } else if connection.inbox.isClosed, connection.client == nil, !connection.isExcused {
       refuse(
         connection,
-        "the connection ended after \(connection.inbox.bytes.count) bytes and \(connection.inbox.descriptors.count) "
+        "the connection ended after \(connection.arrivedBytes) bytes and \(connection.inbox.descriptors.count) "
           + "descriptors that are no whole handshake")
     }
   }

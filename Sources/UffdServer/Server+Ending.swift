@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a server ends: no new clients, every page of the old ones filled, and only then let go. Never is a uffd closed
-// with missing pages under a living client: what cannot be filled in time is poisoned.
+// How a server ends: no new clients, every page of the old ones filled, and only then let go. Never
+// is a uffd closed with missing pages under a living client: what cannot be filled in time is
+// poisoned.
 import Glibc
 import UffdHost
 import UffdReport
@@ -13,6 +14,8 @@ struct Ending {
   var nextTick: UInt64 = 0
   /// Of all clients, when it began.
   var missingAtFirst: UInt64 = 0
+  /// Clients whose end was not told yet: they leave the core's list before that.
+  var awaited: Set<UInt64> = []
   /// The command did not end in time, and is not waited for.
   var leavesCommand = false
 }
@@ -68,12 +71,24 @@ extension Server {
     )
     manager.tellStopping("draining \(count) clients")
     acceptLast()
+    hurryHandshakes(now)
     endAll()
   }
 
-  /// Lets clients go, in the way of the phase. Asked twice is asked once, and children of forks may have come.
+  /// Whoever has connected is still served, if he hands over what he has in a moment.
+  private func hurryHandshakes(_ now: UInt64) {
+    for connection in connections.values {
+      if let deadline = connection.deadline {
+        connection.deadline = min(deadline, now + 1_000_000_000)
+      }
+    }
+  }
+
+  /// Lets clients go, in the way of the phase. Asked twice is asked once, and children of forks may
+  /// have come.
   func endAll() {
     for client in remaining {
+      ending.awaited.insert(client.id)
       if phase == .poisoning {
         client.poisonMissing()
       } else {
@@ -92,7 +107,8 @@ extension Server {
     endAll()
   }
 
-  /// Clients that are waited for: not those that asked to be left alone, for they may have gone to another server.
+  /// Clients that are waited for: not those that asked to be left alone, for they may have gone to
+  /// another server.
   private var remaining: [any ServedClient] {
     service.clients.filter { sessions[$0.id]?.isDetached != true }
   }
@@ -138,13 +154,18 @@ extension Server {
   }
 
   var isOver: Bool {
-    phase != .serving && !hasOpenHandshakes
-      && (command == nil || commandExit != nil || ending.leavesCommand) && remaining.isEmpty
+    guard phase != .serving, !hasOpenHandshakes,
+      command == nil || commandExit != nil || ending.leavesCommand
+    else { return false }
+    // Children of forks come by themselves.
+    ending.awaited.formUnion(remaining.map(\.id))
+    return ending.awaited.isEmpty
   }
 
   /// The last words. The exit code of the process.
   func finish() -> Int32 {
     for connection in connections.values { _ = connection.flush() }
+    connections.removeAll()
     for session in sessions.values {
       log.line(
         .warning,

@@ -26,10 +26,7 @@ extension Server {
       drain(connection, id, session)
     case .detach:
       guard let session = session(connection, id) else { return }
-      session.client.detach()
-      sessions[session.client.id]?.isDetached = true
-      log.line(.info, "left alone, as it asked", session.subject)
-      answer(connection, .done(session: session.client.id), to: id)
+      detach(connection, id, session)
     }
   }
 
@@ -48,12 +45,12 @@ extension Server {
     decline(connection, id, "a request", "it comes before any userfaultfd was handed over")
   }
 
-  private func answer(_ connection: Connection, _ reply: ClientReply, to id: UInt64) {
+  func answer(_ connection: Connection, _ reply: ClientReply, to id: UInt64) {
     if let dialect = connection.dialect { connection.send(dialect.encode(reply, to: id)) }
   }
 
   /// A request fails; others may follow.
-  private func decline(
+  func decline(
     _ connection: Connection, _ id: UInt64, _ what: String, _ reason: String
   ) {
     log.limited(
@@ -167,140 +164,16 @@ extension Server {
     }
   }
 
-  private func checkCount(_ count: Int) throws(Refusal) {
+  func checkCount(_ count: Int) throws(Refusal) {
     guard count <= options.mostRegions else {
       throw Refusal("\(count) regions are more than \(options.mostRegions); raise '--max-regions'")
     }
   }
 
   /// The rest about regions is the core's business. This much is needed to add them up.
-  private static func checkExtent(_ regions: [ClientRegion]) throws(Refusal) {
+  static func checkExtent(_ regions: [ClientRegion]) throws(Refusal) {
     for region in regions where region.start.addingReportingOverflow(region.length).overflow {
       throw Refusal("a region of \(region.length) bytes ends beyond the address space")
     }
-  }
-
-  // MARK: Requests of a client that is served
-
-  private func addRegions(
-    _ connection: Connection, _ id: UInt64, _ session: Session, _ regions: [ClientRegion],
-    _ backings: [Descriptor]
-  ) {
-    let what = "adding regions"
-    do throws(Refusal) {
-      try checkCount(session.regions.count + regions.count)
-      try Self.checkExtent(regions)
-      do { try session.client.add(regions, backings: backings) } catch {
-        throw Refusal(error.message)
-      }
-    } catch {
-      return decline(connection, id, what, error.reason)
-    }
-    sessions[session.client.id]?.regions += regions.map { $0.start..<($0.start + $0.length) }
-    noteChange()
-    answer(connection, .done(session: session.client.id), to: id)
-  }
-
-  private func removeRegion(
-    _ connection: Connection, _ id: UInt64, _ session: Session, _ start: UInt64, _ length: UInt64
-  ) {
-    let (end, overflow) = start.addingReportingOverflow(length)
-    guard !overflow else {
-      return decline(connection, id, "removing a region", "the range ends beyond the address space")
-    }
-    guard connection.openAnswers < Self.mostOpenAnswers else {
-      return decline(
-        connection, id, "removing a region",
-        "\(Self.mostOpenAnswers) answers are due already; wait for some")
-    }
-    connection.openAnswers += 1
-    let (client, place) = (session.client.id, connection.id)
-    session.client.remove(start: start, length: length) { [mailbox] error in
-      mailbox.put(
-        .removed(Removal(client: client, connection: place, request: id, range: start..<end), error)
-      )
-    }
-  }
-
-  private func drain(_ connection: Connection, _ id: UInt64, _ session: Session) {
-    let client = session.client.id
-    guard !session.isDetached else {
-      return decline(connection, id, "draining", "it is left alone since it asked for that")
-    }
-    guard connection.openAnswers < Self.mostOpenAnswers else {
-      return decline(
-        connection, id, "draining", "\(Self.mostOpenAnswers) answers are due already; wait for some"
-      )
-    }
-    connection.openAnswers += 1
-    sessions[client]?.drainRequests.append(id)
-    log.line(.info, "draining, as it asked", session.subject)
-    session.client.drain()
-  }
-
-  private static let mostOpenAnswers = 1024
-
-  private func tellState(_ connection: Connection, _ id: UInt64) {
-    guard isTrusted(connection) else {
-      return decline(
-        connection, id, "the state of the server",
-        "user \(connection.peer.uid) may not see what other clients do")
-    }
-    if connection.client == nil { connection.isExcused = true }
-    answer(connection, .status(statusReport().json()), to: id)
-  }
-
-  // MARK: What came of it
-
-  func received(_ notice: Notice) {
-    switch notice {
-    case .ended(let client, let end): ended(client, end)
-    case .removed(let removal, let error):
-      if error == nil {
-        sessions[removal.client]?.regions.removeAll {
-          removal.range.lowerBound <= $0.lowerBound && $0.upperBound <= removal.range.upperBound
-        }
-      }
-      noteChange()
-      guard let connection = connections[removal.connection] else { return }
-      connection.openAnswers -= 1
-      if let error {
-        decline(connection, removal.request, "removing a region", error.message)
-      } else {
-        answer(connection, .done(session: removal.client), to: removal.request)
-      }
-      settle(connection)
-    }
-  }
-
-  private func ended(_ client: any ServedClient, _ end: Client.End) {
-    noteChange()
-    // A forked child has no session, for it has no connection.
-    let session = sessions.removeValue(forKey: client.id)
-    let subject = LogSubject(
-      client: client.id, pid: client.parent == nil ? client.identity.pid : nil,
-      dialect: client.identity.dialect)
-    var reply = ClientReply.done(session: client.id)
-    if case .drained(let poisoned) = end {
-      counts.drained += 1
-      counts.poisonedBytes += poisoned
-      if poisoned == 0 {
-        log.line(.info, "drained: every page is there, and it is let go", subject)
-      } else {
-        log.line(
-          .error, "let go: \(Units.bytes(poisoned)) could not be had and are poisoned", subject)
-      }
-    } else {
-      counts.gone += 1
-      log.line(.info, "its memory is gone", subject)
-      reply = .refused("the memory is gone")
-    }
-    guard let session, let id = session.connection, let connection = connections[id] else { return }
-    connection.openAnswers -= session.drainRequests.count
-    for request in session.drainRequests { answer(connection, reply, to: request) }
-    // It may still be asked how it was, for a while.
-    connection.isExcused = true
-    connection.deadline = monotonicNanoseconds() + options.handshakeNanoseconds
-    settle(connection)
   }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The life of a server: one thread, which calls `run`, owns the listener, the connections and the signals. It waits
-// in one place, does a bounded piece of work for whoever is ready, and waits again. Faults are not its business:
-// they are served by the host's readers, however busy this thread is.
+// The life of a server: one thread, which calls `run`, owns the listener, the connections and the
+// signals. It waits in one place, does a bounded piece of work for whoever is ready, and waits
+// again. Faults are not its business: they are served by the host's readers, however busy this
+// thread is.
 import CLinux
 import Glibc
 package import UffdHost
@@ -160,7 +161,8 @@ package final class Server {
     }
   }
 
-  /// The descriptors are used up: one is turned away with the spare one, and the others wait for better times.
+  /// The descriptors are used up: one is turned away with the spare one, and the others wait for
+  /// better times.
   private func acceptFailed(_ error: Errno) {
     log.limited(
       .error,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a server says while it runs: one line for each thing that happened, for people or for machines. Any thread.
+// What a server says while it runs: one line for each thing that happened, for people or for
+// machines. Any thread.
 import Glibc
 import Synchronization
 package import UffdHost

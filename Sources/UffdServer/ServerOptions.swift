@@ -17,7 +17,8 @@ package struct ServerOptions: Sendable, Equatable {
   /// For the shell, started once clients can connect; its end is the end of the server.
   package var command: String?
   package var exitsWithParent = false
-  /// A client whose hand-off is refused, and whose dialect cannot tell it so, is killed and not left waiting.
+  /// A client whose hand-off is refused, and whose dialect cannot tell it so, is killed and not
+  /// left waiting.
   package var killsRefused = false
   /// How often a server that ends says what it waits for.
   package var tickNanoseconds: UInt64 = 5_000_000_000

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a server needs of the core: somebody who serves what a client handed over. Tests put their own in its place.
+// What a server needs of the core: somebody who serves what a client handed over. Tests put their
+// own in its place.
 package import UffdHost
 
 /// A client that is served. The members of ``Client``, which say what they mean.

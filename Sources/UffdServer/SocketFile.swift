@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A socket's file: made so that nobody ever finds it with a wrong mode or nobody listening, and taken away so that
-// nobody else's is. Called on the control thread.
+// A socket's file: made so that nobody ever finds it with a wrong mode or nobody listening, and
+// taken away so that nobody else's is. Called on the control thread.
 import CLinux
 import Glibc
 import UffdHost
@@ -18,9 +18,10 @@ package struct SocketOwner: Sendable, Equatable {
 
 /// A listening socket at a path, and the lock that keeps two servers from taking each other's path.
 ///
-/// The socket is bound at `PATH~`, gets its owner, its mode and its queue there, and only then its name: whoever
-/// finds the path can connect, and nobody else ever could. That and the removal of what a dead server left are
-/// several steps, hence the lock on `PATH.lock`, which the kernel drops when its holder ends, however it ends.
+/// The socket is bound at `PATH~`, gets its owner, its mode and its queue there, and only then its
+/// name: whoever finds the path can connect, and nobody else ever could. That and the removal of
+/// what a dead server left are several steps, hence the lock on `PATH.lock`, which the kernel drops
+/// when its holder ends, however it ends.
 final class SocketFile {
   let socket: UnixSocket
   let path: String
@@ -83,7 +84,8 @@ final class SocketFile {
         throw HostError(
           .usage, "another server serves at \(path.quoted); give another path or end it")
       }
-      // The last holder takes the file away with it: what was locked must be what the name stands for now.
+      // The last holder takes the file away with it: what was locked must be what the name stands
+      // for now.
       if let held = FileIdentity(fd: fd), held == FileIdentity(path: name) { return lock }
     }
   }
@@ -148,7 +150,8 @@ final class SocketFile {
     }
   }
 
-  /// Gives the file its owner and then its mode, by a descriptor: the name may be taken by something else.
+  /// Gives the file its owner and then its mode, by a descriptor: the name may be taken by
+  /// something else.
   private static func dress(
     _ path: String, _ mode: UInt32, _ owner: SocketOwner?
   ) throws(HostError) -> FileIdentity {

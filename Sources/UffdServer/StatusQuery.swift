@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The asking side of `uffdhost status`: connects, asks in the native dialect, and reads the answer. The control thread.
+// The asking side of `uffdhost status`: connects, asks in the native dialect, and reads the answer.
+// The control thread.
 import CLinux
 import Glibc
 package import UffdHost
@@ -123,7 +124,8 @@ struct NativeStatusConversation {
       + hello.frame(kind: NativeWire.Kind.hello.rawValue, descriptors: 0, id: 1)
   }
 
-  private var question: [UInt8] {
+  /// What it says when it has been greeted.
+  var question: [UInt8] {
     var request = NativeFrameWriter()
     request.put(UInt32(NativePlain.size))
     request.put(UInt32(0))

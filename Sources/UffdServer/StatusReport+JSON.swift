@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The state of a server as JSON: what travels over the socket, and what `uffdhost status --json` prints.
+// The state of a server as JSON: what travels over the socket, and what `uffdhost status --json`
+// prints.
 import UffdReport
 
 extension StatusReport {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The state of a server out of its JSON. What is not there reads as nothing: a server may be older or newer.
+// The state of a server out of its JSON. What is not there reads as nothing: a server may be older
+// or newer.
 
 extension StatusReport {
   /// Throws where it is no state of a server.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The state of a server for people: a line about it, one for each client, and one for each region that is not whole.
+// The state of a server for people: a line about it, one for each client, and one for each region
+// that is not whole.
 import UffdReport
 
 extension StatusReport {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The state of a server as values: what `uffdhost status` shows. StatusReport+JSON.swift and StatusReport+Text.swift
-// write it down.
+// The state of a server as values: what `uffdhost status` shows. StatusReport+JSON.swift and
+// StatusReport+Text.swift write it down.
 import UffdHost
 import UffdReport
 

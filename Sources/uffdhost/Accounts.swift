@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Users and groups by name or number (getpwnam(3), getgrnam(3)). The control thread, before any other is started.
+// Users and groups by name or number (getpwnam(3), getgrnam(3)). The control thread, before any
+// other is started.
 import Glibc
 import UffdHost
 import UffdReport

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a command line asks for, as values. Options.swift makes them from argv, Main carries them out.
+// What a command line asks for, as values. Options.swift makes them from argv, Main carries them
+// out.
 
 import UffdBench
 import UffdHost
@@ -11,6 +12,7 @@ enum Command: Sendable, Equatable {
   case bench(BenchCommandOptions)
   case serve(ServeOptions)
   case status(socket: String, json: Bool)
+  case workingSet(file: String, json: Bool)
   case doctor(deep: Bool, json: Bool)
   case help(HelpTopic)
   case version
@@ -51,7 +53,8 @@ struct BenchCommandOptions: Sendable, Equatable {
 enum TouchMode: String, Sendable, CaseIterable {
   /// Nothing is filled before the touch: every first touch is a missing fault.
   case missing
-  /// Every granule is published into the backing before the touch: every first touch is a minor fault.
+  /// Every granule is published into the backing before the touch: every first touch is a minor
+  /// fault.
   case minor
   /// Every second granule is published before.
   case both
@@ -84,8 +87,12 @@ struct RunOptions: Sendable, Equatable {
   var size: UInt64?
   var verify = Oracle.implied
   var onError = FailurePolicy.poison
+  var faultAround = FaultAround.adaptive
   var deadlineNanoseconds: UInt64 = 10_000_000_000
   var seed: UInt64 = 1
+  /// Where the working set is written to, and which one is filled before it is touched.
+  var record: String?
+  var replay: String?
   var json = false
 
   init(provider: String) { self.provider = provider }

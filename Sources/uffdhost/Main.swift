@@ -20,8 +20,9 @@ enum Main {
     exit(ConformanceChild.run(words) ?? BenchChild.run(words) ?? run(words))
   }
 
-  /// Where a standard descriptor is closed, the next file that is opened would get its number: messages
-  /// would be written into a userfaultfd or a backing. A folder takes the number; it cannot be written to.
+  /// Where a standard descriptor is closed, the next file that is opened would get its number:
+  /// messages would be written into a userfaultfd or a backing. A folder takes the number; it
+  /// cannot be written to.
   private static func occupyStandardDescriptors() {
     for fd in Int32(0)...2 where fcntl(fd, F_GETFD) < 0 { _ = unsafe open("/", O_RDONLY) }
   }
@@ -35,6 +36,7 @@ enum Main {
       case .bench(let options): return try BenchCommand(options).run()
       case .serve(let options): return try ServeCommand(options).run()
       case .status(let socket, let json): try StatusCommand.show(socket, json: json)
+      case .workingSet(let file, let json): try WorkingSetCommand.show(file, json: json)
       case .doctor(let deep, let json): return examine(deep: deep, json: json)
       case .help(.program): Output.write(Usage.program)
       case .help(.provider(let library)): try Inspection.help(library)

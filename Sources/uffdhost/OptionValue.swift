@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The values of options: text that becomes a number, a size, a time or one of some words, or a sentence that
-// names the option, what was given and what is wanted. Pure; used by Options only.
+// The values of options: text that becomes a number, a size, a time or one of some words, or a
+// sentence that names the option, what was given and what is wanted. Pure; used by Options only.
 
 import UffdHost
 import UffdReport
@@ -82,6 +82,21 @@ struct OptionValue {
       throw refused("give USER, USER:GROUP or :GROUP")
     }
     return ServeOptions.Owner(user: parts[0].isEmpty ? nil : parts[0], group: group)
+  }
+
+  /// How many granules a fault takes along.
+  func faultAround() throws(HostError) -> FaultAround {
+    if text == "auto" { return .adaptive }
+    if text == "off" { return .off }
+    guard Self.isDigits(text), let number = UInt64(text), number > 0 else {
+      throw refused("give auto, off, or the most granules that a fault settles, at least 1")
+    }
+    return .upTo(number)
+  }
+
+  func path() throws(HostError) -> String {
+    if text.isEmpty { throw refused("give the path of a file") }
+    return text
   }
 
   func seed() throws(HostError) -> UInt64 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The second half of reading argv: options and words become a Command, or one sentence that says what is
-// wrong. Pure: no exit, no output, no look at the file system. Called once, by Main.
+// The second half of reading argv: options and words become a Command, or one sentence that says
+// what is wrong. Pure: no exit, no output, no look at the file system. Called once, by Main.
 
 import UffdHost
 import UffdReport
@@ -18,7 +18,9 @@ extension Command {
     static let thresholdPercent = 1000
   }
 
-  static let names = ["serve", "status", "inspect", "check", "bench", "doctor", "help"]
+  static let names = [
+    "serve", "status", "inspect", "check", "bench", "workingset", "doctor", "help",
+  ]
 
   /// `arguments` is argv without the program's name.
   static func parse(_ arguments: [String]) throws(HostError) -> Command {
@@ -33,6 +35,7 @@ extension Command {
     case "inspect": return try inspect(words)
     case "check": return try .check(check(words))
     case "bench": return try .bench(bench(words))
+    case "workingset": return try workingSet(words)
     case "doctor": return try doctor(words)
     default: return try .run(run(words))
     }
@@ -97,6 +100,31 @@ extension Command {
     return .doctor(deep: words.contains(.deep), json: words.contains(.json))
   }
 
+  private static func workingSet(_ words: Words) throws(HostError) -> Command {
+    for name in [OptionName.record, .replay] where words.contains(name) {
+      throw .usage(
+        "'\(name.spelled)' belongs to a run: 'uffdhost --provider LIB \(name.spelled) FILE'; "
+          + "'workingset' shows a file")
+    }
+    try accept([.json], of: "workingset", in: words)
+    guard words.operands.count > 1 else {
+      throw .usage("'workingset' needs to know what to do: 'uffdhost workingset show FILE'")
+    }
+    guard words.operands[1] == "show" else {
+      throw .usage(
+        "'workingset' cannot \(words.operands[1].quoted): it can show a file; recording and replaying are "
+          + "the options '--record' and '--replay' of a run")
+    }
+    guard words.operands.count > 2, !words.operands[2].isEmpty else {
+      throw .usage("'workingset show' needs a file: 'uffdhost workingset show FILE'")
+    }
+    guard words.operands.count == 3 else {
+      throw .usage(
+        "unexpected argument \(words.operands[3].quoted): 'workingset show' takes one file")
+    }
+    return .workingSet(file: words.operands[2], json: words.contains(.json))
+  }
+
   private static func status(_ words: Words) throws(HostError) -> Command {
     try accept([.socket, .json], of: "status", in: words)
     guard words.operands.count == 1 else {
@@ -121,6 +149,10 @@ extension Command {
     var run = RunOptions(provider: provider)
     for word in words.operands { run.parameters.append(try parameter(word)) }
     for option in words.options { try run.apply(option) }
+    if run.record != nil, run.replay != nil {
+      throw .usage(
+        "'--record' sees only what faults, and '--replay' takes the faults away; use one of them")
+    }
     return run
   }
 
@@ -181,12 +213,15 @@ extension RunOptions {
     case .mode: mode = try value.oneOf(TouchMode.allCases)
     case .fill: fill = try value.oneOf([FillTarget.backing, .mapping])
     case .onError: onError = try value.oneOf(FailurePolicy.allCases)
+    case .faultAround: faultAround = try value.faultAround()
     case .size: size = try value.size()
     case .verify: verify = try value.oracle()
     case .deadline: deadlineNanoseconds = try value.seconds(limit: Command.Limit.deadlineSeconds)
     case .seed: seed = try value.seed()
     case .private: sharing = .private
     case .json: json = true
+    case .record: record = try value.path()
+    case .replay: replay = try value.path()
     // Those that belong to a subcommand do not come here.
     default: break
     }

@@ -23,11 +23,13 @@ struct RunCommand {
       provider: provider.name, providerVersion: provider.version, memory: instance.memoryKind,
       granule: instance.granule, bytes: granules * instance.granule)
     describe(&report, instance, expectation)
+    var sets = try RunWorkingSets(options, instance)
     var tally = Tally()
     for pass in 0..<options.passes where !tally.isInterrupted && !tally.hasFailed {
-      try runPass(pass, host, instance, granules, expectation, interrupts, &tally)
+      try runPass(pass, host, instance, granules, expectation, interrupts, &sets, &tally)
     }
     tally.write(to: &report, host.statistics, expectation)
+    sets.conclude(&report)
     if let violation = instance.contractViolation {
       report.errors.append("the provider '\(provider.name)' broke the contract: \(violation)")
     }
@@ -40,6 +42,7 @@ struct RunCommand {
     var hostOptions = Host.Options()
     hostOptions.readers = options.readers
     hostOptions.onError = options.onError
+    hostOptions.faultAround = options.faultAround
     hostOptions.faultDeadlineNanoseconds = options.deadlineNanoseconds
     hostOptions.log = { level, text in
       if level != .debug { Output.note("uffdhost: \(level.rawValue): \(text)") }
@@ -100,7 +103,8 @@ struct RunCommand {
   /// Maps the regions anew, touches them, takes them away.
   private func runPass(
     _ pass: Int, _ host: Host, _ instance: Instance, _ granules: UInt64,
-    _ expectation: Expectation?, _ interrupts: Interrupts, _ tally: inout Tally
+    _ expectation: Expectation?, _ interrupts: Interrupts, _ sets: inout RunWorkingSets,
+    _ tally: inout Tally
   ) throws(HostError) {
     if pass == 0, options.mode != .missing {
       try instance.publish(
@@ -110,6 +114,7 @@ struct RunCommand {
     regionOptions.granules = granules
     regionOptions.sharing = options.sharing
     regionOptions.fill = options.fill
+    regionOptions.recording = sets.recording
     var regions: [Region] = []
     for _ in 0..<options.regions { regions.append(try instance.map(regionOptions)) }
     let plan = TouchPlan(
@@ -119,8 +124,9 @@ struct RunCommand {
       threads: options.threads, granule: instance.granule, expectation: expectation)
     let touchers = (0..<options.threads).map { Toucher(plan, $0) }
     let before = monotonicNanoseconds()
+    try sets.replay(regions)
     for toucher in touchers { try toucher.start() }
-    watch(plan, host, before, interrupts, &tally)
+    watch(plan, host, before, sets, interrupts, &tally)
     if tally.isInterrupted {
       // Whoever still sleeps in a fault is woken by its region going away.
       plan.stop()
@@ -139,8 +145,8 @@ struct RunCommand {
 
   /// Waits for the touching threads; draws the progress line; an interrupt ends the wait.
   private func watch(
-    _ plan: TouchPlan, _ host: Host, _ start: UInt64, _ interrupts: Interrupts,
-    _ tally: inout Tally
+    _ plan: TouchPlan, _ host: Host, _ start: UInt64, _ sets: RunWorkingSets,
+    _ interrupts: Interrupts, _ tally: inout Tally
   ) {
     var line = ProgressLine(isTerminal: Terminal.isTerminal(2) && !options.json)
     var nextDraw = start + 250_000_000
@@ -157,6 +163,7 @@ struct RunCommand {
         faults: host.statistics.faults.total,
         residentBytes: installed.copied + installed.zeroed + installed.continued,
         totalBytes: plan.order.count * plan.granule * UInt64(plan.regions.count),
+        replayed: sets.progress.map { ($0.done, $0.total) },
         elapsedNanoseconds: now - start, width: Terminal.width(2))
       Output.write(text, to: 2)
     }

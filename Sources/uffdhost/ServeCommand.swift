@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `uffdhost serve --provider LIB [key=value ...] --listen SOCKET`: puts a host, an instance and a server together.
+// `uffdhost serve --provider LIB [key=value ...] --listen SOCKET`: puts a host, an instance and a
+// server together.
 import Glibc
 import UffdHost
 import UffdReport
@@ -36,12 +37,25 @@ struct ServeCommand {
     } else {
       listener = try Listener(path: options.listen ?? "", mode: options.socketMode, owner: owner)
     }
-    let server = try Server(
-      serverOptions, listener, Dialects.all, InstanceService(host, instance), signals, manager, log)
-    let code = try server.run()
-    // Clients that asked to be left alone keep the instance in use; they are served no more.
-    if host.clients.all.isEmpty { try instance.close() }
+    let code = try Server(
+      serverOptions, listener, Dialects.all, InstanceService(host, instance), signals, manager, log
+    ).run()
+    close(instance, log)
     return code
+  }
+
+  /// The last thing that a provider hears. A reader may hold a client for a moment after it has said that
+  /// it ended; clients that asked to be left alone keep the instance in use for ever.
+  private func close(_ instance: Instance, _ log: ServerLog) {
+    let limit = monotonicNanoseconds() + 1_000_000_000
+    while true {
+      do {
+        return try instance.close()
+      } catch {
+        guard monotonicNanoseconds() < limit else { return log.sink(.debug, error.message) }
+        usleep(1000)
+      }
+    }
   }
 
   private func makeHost(_ log: ServerLog) throws(HostError) -> Host {

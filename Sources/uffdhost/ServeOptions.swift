@@ -3,8 +3,8 @@
 import UffdHost
 import UffdServer
 
-/// `uffdhost serve --provider LIB [key=value ...] --listen SOCKET`. The defaults here and in `ServerOptions` are the
-/// ones the help page names.
+/// `uffdhost serve --provider LIB [key=value ...] --listen SOCKET`. The defaults here and in
+/// `ServerOptions` are the ones the help page names.
 struct ServeOptions: Sendable, Equatable {
   /// Names or numbers.
   struct Owner: Sendable, Equatable {

@@ -12,6 +12,10 @@ enum Usage {
       uffdhost --provider LIB [key=value ...] [options]
                                map a region, serve it, touch and verify every page,
                                print a report
+      uffdhost serve --provider LIB [key=value ...] --listen SOCKET [options]
+                               serve the memory of other processes, which hand it over
+      uffdhost status --socket SOCKET
+                               what a server does: clients, regions, faults, errors
       uffdhost inspect LIB     what a provider says it is and can do
       uffdhost check LIB [key=value ...] [options]
                                does a provider keep the contract? The conformance suite,
@@ -19,6 +23,9 @@ enum Usage {
       uffdhost bench [LIB] [key=value ...] [options]
                                latency and throughput beside a handler in C and the
                                kernel; without LIB of the providers that come along
+      uffdhost workingset show FILE
+                               what a recorded working set holds; recording and
+                               replaying are options of a run
       uffdhost doctor          what works on this system, what does not, how to mend it
       uffdhost help [LIB]      this page, or a provider's summary and parameters
 
@@ -42,9 +49,15 @@ enum Usage {
       --fill TARGET            fill pages into the backing, for all regions, or into the
                                mapping of one (backing or mapping; default: backing)
       --readers N              threads that serve faults (default: 1)
+      --fault-around N         granules beside a fault that are filled with it: auto, off or
+                               at most N (default: auto, what each region's accesses say)
       --on-error POLICY        poison, kill or hold: what happens to a page that cannot be
                                had (default: poison)
       --deadline SECONDS       how long one fault may take before that (default: 10)
+      --record FILE            write down which granules were touched first, and when:
+                               the working set
+      --replay FILE            fill a recorded working set in the background, beside the
+                               faults; content that has changed since is refused
 
     What comes out:
       --verify ORACLE          what the bytes are compared with (default: whatever the
@@ -53,7 +66,8 @@ enum Usage {
                                  pattern:SEED  the pattern of that seed
                                  provider      a second instance, asked directly
                                  none          nothing
-      --json                   the report as JSON; also for inspect, check, bench and doctor
+      --json                   the report as JSON; also for status, inspect, check, bench
+                               and doctor
       --tap                    for check: the results in the Test Anything Protocol
       --only ID                for check: this check or family alone; may be repeated
       --seconds N              for check: length of the random run (default: 5); --seed
@@ -73,6 +87,29 @@ enum Usage {
       -h, --help               this page; with --provider LIB the help of the provider
       -V, --version            the version
 
+    Serving other processes ('serve', which also takes --readers, --on-error, --deadline):
+      --listen SOCKET          where clients connect; not needed where a service manager
+                               passes the socket
+      --socket-mode MODE       permissions of the socket's file (default: 0600)
+      --socket-owner OWNER     USER, USER:GROUP or :GROUP; that user may connect
+      --allow-uid USER         who may connect beside root and the user who serves: a
+                               name, a number or FIRST-LAST; may be repeated
+      --dialect NAME           auto, native or firecracker (default: auto)
+      --max-clients N          clients at once (default: 1024)
+      --max-regions N          regions of one client (default: 512)
+      --max-handshakes N       connections that have handed nothing over yet (default: 64)
+      --handshake-timeout SECONDS
+                               how long they may take for it (default: 10)
+      --max-memory BYTES       content on its way that providers may hold (default: 4G)
+      --drain-timeout SECONDS  how long the end may take, in which every page is filled,
+                               before what is missing is poisoned (default: 60)
+      --run COMMAND            run it once clients can connect, with UFFDHOST_SOCKET set,
+                               end with it and return its exit code
+      --exit-with-parent       end when the process ends that started this one
+      --log FORM               lines on standard error as text or json (default: text)
+      --log-level LEVEL        error, warning, info or debug (default: info)
+      --socket SOCKET          for status: the server's
+
     Options are written '--name VALUE' or '--name=VALUE'; of several the last one counts.
     '--' ends them. BYTES may end in K, M, G or T.
 
@@ -81,17 +118,21 @@ enum Usage {
       uffdhost --provider ./libAnonProvider.so pattern=7 size=1G --threads 8 --access random
       uffdhost --provider hugetlb pattern=1 size=64M --mode both --regions 4 --json
       uffdhost bench anon --case anon-copy --rounds 9
+      uffdhost serve --provider anon image=memory.snap --listen /run/uffd.sock
+      uffdhost status --socket /run/uffd.sock
       uffdhost inspect ./my-provider.so
       uffdhost check ./my-provider.so size=1M
 
     Exit codes:
-      0    done, and what was to be verified is right
-      1    a byte was wrong, serving failed, or a comparison found something slower
+      0    done, and what was to be verified is right; a server has let all clients go
+      1    a byte was wrong, serving failed, a server has poisoned pages, or a comparison
+           found something slower
       2    usage or configuration is wrong
       3    the provider was refused
       4    the system lacks something; 'uffdhost doctor' says what
       77   a check does not apply here, or nothing of 'check' does
       130  interrupted, after a report
+    With '--run' it is the exit code of the command.
 
     Environment:
       UFFDHOST_PLUGIN_PATH     folders, with ':' between them, where short names are

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The first half of reading argv: which options there are, and argv split into options and words. Knows how
-// an option is written, not what it means; Options.swift gives the meaning. Pure.
+// The first half of reading argv: which options there are, and argv split into options and words.
+// Knows how an option is written, not what it means; Options.swift gives the meaning. Pure.
 
 import UffdHost
 import UffdReport
@@ -8,7 +8,9 @@ import UffdReport
 /// The options of every subcommand. A name means the same thing wherever it is accepted.
 enum OptionName: String, Sendable, CaseIterable {
   case provider, threads, access, mode, passes, regions, fill, readers, size, verify, deadline, seed
+  case record, replay
   case onError = "on-error"
+  case faultAround = "fault-around"
   case `private`, json, tap, seconds, only, deep, help, version
   case quick, `case`, rounds, placement, wait, save, compare, threshold
   case listen, dialect, run, log, socket

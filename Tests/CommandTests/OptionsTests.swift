@@ -34,6 +34,10 @@ private let accepted: [(String, Command)] = [
   ("--provider shmem --access sequential", run { _ in }),
   ("--provider shmem --mode minor", run { $0.mode = .minor }),
   ("--provider shmem --mode both", run { $0.mode = .both }),
+  ("--provider shmem --record a.ws", run { $0.record = "a.ws" }),
+  ("--provider shmem --replay=a.ws", run { $0.replay = "a.ws" }),
+  ("workingset show a.ws", .workingSet(file: "a.ws", json: false)),
+  ("--json workingset show -- --a", .workingSet(file: "--a", json: true)),
   ("--provider shmem --mode missing", run { _ in }),
   ("--provider shmem --passes 3 --regions 4", run { ($0.passes, $0.regions) = (3, 4) }),
   (
@@ -49,6 +53,9 @@ private let accepted: [(String, Command)] = [
   ("--provider shmem --verify=-x", run { $0.verify = .file("-x") }),
   ("--provider shmem --on-error hold", run { $0.onError = .hold }),
   ("--provider shmem --on-error=kill", run { $0.onError = .kill }),
+  ("--provider shmem --fault-around auto", run { _ in }),
+  ("--provider shmem --fault-around off", run { $0.faultAround = .off }),
+  ("--provider shmem --fault-around=16", run { $0.faultAround = .upTo(16) }),
   ("--provider shmem --deadline 0.5", run { $0.deadlineNanoseconds = 500_000_000 }),
   ("--provider shmem --deadline 2", run { $0.deadlineNanoseconds = 2_000_000_000 }),
   ("--provider shmem --deadline 1.000000001", run { $0.deadlineNanoseconds = 1_000_000_001 }),
@@ -125,6 +132,14 @@ private let refused: [(String, String)] = [
     "option '--on-error' cannot be 'zero': give poison, kill or hold"
   ),
   (
+    "--provider x --fault-around 0",
+    "option '--fault-around' cannot be '0': give auto, off, or the most granules that a fault settles, at least 1"
+  ),
+  (
+    "--provider x --fault-around on",
+    "option '--fault-around' cannot be 'on': give auto, off, or the most granules that a fault settles, at least 1"
+  ),
+  (
     "--provider x --size 12KB",
     "option '--size' cannot be '12KB': not a size; write bytes, or a number with K, M, G or T"
       + " as in 64K, 2M, 1GiB"
@@ -187,6 +202,24 @@ private let refused: [(String, String)] = [
   ("inspect a b", "unexpected argument 'b': 'inspect' takes one library"),
   ("inspect a --threads 3", "option '--threads' has no meaning for 'inspect'; leave it out"),
   ("doctor a", "unexpected argument 'a': 'doctor' takes none"),
+  ("--provider x --record=", "option '--record' cannot be '': give the path of a file"),
+  (
+    "--provider x --record a --replay b",
+    "'--record' sees only what faults, and '--replay' takes the faults away; use one of them"
+  ),
+  ("workingset", "'workingset' needs to know what to do: 'uffdhost workingset show FILE'"),
+  ("workingset show", "'workingset show' needs a file: 'uffdhost workingset show FILE'"),
+  ("workingset show a b", "unexpected argument 'b': 'workingset show' takes one file"),
+  (
+    "workingset record a",
+    "'workingset' cannot 'record': it can show a file; recording and replaying are the options "
+      + "'--record' and '--replay' of a run"
+  ),
+  (
+    "workingset show a --record b",
+    "'--record' belongs to a run: 'uffdhost --provider LIB --record FILE'; 'workingset' shows a file"
+  ),
+  ("inspect a --record b", "option '--record' has no meaning for 'inspect'; leave it out"),
   ("doctor --private", "option '--private' has no meaning for 'doctor'; leave it out"),
 ]
 

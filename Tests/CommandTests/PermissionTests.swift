@@ -17,7 +17,8 @@ private var isUnrestricted: Bool {
 
 @Suite("Command: permissions")
 struct PermissionTests {
-  /// Served with an announcement where only the restricted kind can be had; else an error that says what to do.
+  /// Served with an announcement where only the restricted kind can be had; else an error that says what to
+  /// do.
   private func expectRestricted(_ outcome: Outcome) throws {
     if outcome.code == 4 {
       return expectError(outcome, code: 4, "userfaultfd")

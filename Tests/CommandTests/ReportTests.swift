@@ -12,6 +12,7 @@ struct CommandReportTests {
     for name in [
       "granule", "bytes", "regions", "threads", "readers", "passes", "seed", "elapsed_ns",
       "resident_bytes", "given_up", "provider_errors", "provider_violations", "put_off",
+      "installed_around",
     ] {
       #expect(report[name].isNumber, "\(name)")
     }
@@ -47,6 +48,7 @@ struct CommandReportTests {
     try ours.requirePages(bytes)
     let outcome = try await uffdhost([
       "--provider", ours.name, "pattern=3", "size=\(bytes)", "--mode", mode, "--json",
+      "--fault-around", "off",
     ])
     if !ours.hasBacking, mode != "missing" {
       return expectError(outcome, code: 2, "'--mode \(mode)' needs a backing")
@@ -69,9 +71,23 @@ struct CommandReportTests {
     #expect(report["installed"]["poisoned"] == .number(0))
     #expect(report["published_bytes"] == .number(minor * ours.granule))
     #expect(report["provided_bytes"] == .number(bytes))
+    #expect(report["installed_around"] == .number(0))
     #expect(report["given_up"] == .number(0))
     #expect(report["oracle"] == .text("pattern:3"))
     #expect(report["verification"]["compared_bytes"] == .number(bytes))
+  }
+
+  @Test("what a fault takes along is no fault", arguments: ["auto", "16", "off"])
+  func around(_ around: String) async throws {
+    let report = try expectVerified(
+      try await uffdhost([
+        "--provider", "anon", "pattern=3", "size=4M", "--fault-around", around, "--json",
+      ]))
+    let faults = report["faults"]["missing"].number
+    let along = report["installed_around"].number
+    #expect(faults + along == 1024)
+    #expect(["auto": 20...40, "16": 64...90, "off": 1024...1024][around]!.contains(faults))
+    #expect(report["installed"]["copied"] == .number(4 << 20))
   }
 
   @Test(

@@ -39,7 +39,7 @@ private func optionsOnPage() -> Set<String> {
   let lines = Usage.program.split(separator: "\n").filter {
     $0.hasPrefix("  uffdhost ") && !$0.contains("LIB") && !$0.contains("   ")
   }
-  #expect(lines.count == 5)
+  #expect(lines.count == 10)
   for line in lines {
     let arguments = line.split(separator: " ").dropFirst().map(String.init)
     _ = try Command.parse(arguments)

@@ -5,7 +5,10 @@
 #include "test_provider.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 int64_t client_first_difference(const void *memory, uint64_t offset, uint64_t length, uint64_t seed) {
   const uint64_t *words = memory;
@@ -107,4 +110,63 @@ uint64_t client_discard_race(void *memory, uint64_t first, uint64_t rounds) {
   pthread_barrier_destroy(&race.before);
   pthread_barrier_destroy(&race.after);
   return stale;
+}
+
+/* The reader is a process that shares this memory: so the race can be run where threads cannot be made. */
+struct window_race {
+  const char *memory;
+  uint64_t granules, seed, wrong;
+  uint64_t stretch, waits; /* where each of the two is */
+  unsigned char *given;    /* pages that were given back, or are about to be */
+};
+
+enum { STRETCH = 64 };
+
+/* Waits until the other one has come as far. */
+static void meet(uint64_t *mine, const uint64_t *other) {
+  uint64_t now = __atomic_add_fetch(mine, 1, __ATOMIC_ACQ_REL);
+  while (__atomic_load_n(other, __ATOMIC_ACQUIRE) < now) sched_yield();
+}
+
+static int read_in_order(void *argument) {
+  struct window_race *race = argument;
+  for (uint64_t page = 0; page < race->granules; page++) {
+    if (page % STRETCH == 0) meet(&race->stretch, &race->waits);
+    const volatile uint64_t *words = (const volatile uint64_t *)(race->memory + page * 4096);
+    uint64_t first = words[0], last = words[511];
+    int may_be_zero = __atomic_load_n(&race->given[page], __ATOMIC_ACQUIRE);
+    if (first != test_content_word(race->seed, page * 4096) && !(may_be_zero && first == 0)) race->wrong++;
+    if (last != test_content_word(race->seed, page * 4096 + 511 * 8) && !(may_be_zero && last == 0)) race->wrong++;
+  }
+  return 0;
+}
+
+uint64_t client_window_race(void *memory, uint64_t granules, uint64_t seed) {
+  const uint64_t stack_size = 1 << 16;
+  struct window_race race = {.memory = memory, .granules = granules, .seed = seed};
+  char *room = mmap(0, granules + stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  race.given = (unsigned char *)room + stack_size;
+  int reader = clone(read_in_order, room + stack_size, CLONE_VM | SIGCHLD, &race);
+  if (reader < 0) return ~0ull;
+  uint64_t stale = 0, random = seed;
+  for (uint64_t page = 0; page < granules; page += STRETCH) {
+    random = random * 6364136223846793005u + 1442695040888963407u;
+    /* In this stretch or in the next one: about to be read, in a window, or behind it. */
+    uint64_t chosen = page + (random >> 33) % (2 * STRETCH);
+    if (chosen >= granules) chosen = granules - 1;
+    char *target = (char *)memory + chosen * 4096;
+    meet(&race.waits, &race.stretch);
+    for (volatile uint64_t k = 0; k < (random >> 20) % 30000; k++) {
+    }
+    __atomic_store_n(&race.given[chosen], 1, __ATOMIC_RELEASE);
+    madvise(target, 4096, MADV_DONTNEED);
+    /* At once, or when whatever was under way is through. */
+    if (random >> 63 && *(volatile uint64_t *)target != 0) stale++;
+  }
+  int status = -1;
+  waitpid(reader, &status, 0);
+  for (uint64_t page = 0; page < granules; page++)
+    if (race.given[page] && *(volatile uint64_t *)((char *)memory + page * 4096) != 0) stale++;
+  munmap(room, granules + stack_size);
+  return stale + race.wrong + (uint64_t)(status != 0);
 }

@@ -14,7 +14,9 @@ import Testing
       "bin/uffdhost", "include/uffd_plugin.h", "lib/pkgconfig/uffdhost.pc",
       "lib/uffdhost/libAnonProvider.so", "lib/uffdhost/libShmemProvider.so",
       "lib/uffdhost/libHugetlbProvider.so", "lib/uffdhost/libswiftCore.so",
-      "share/doc/uffdhost/kernel.md", "share/doc/uffdhost/LICENSE",
+      "share/doc/uffdhost/kernel.md", "share/doc/uffdhost/serving.md",
+      "share/doc/uffdhost/LICENSE", "lib/systemd/system/uffdhost@.service",
+      "lib/systemd/system/uffdhost@.socket",
     ] + Page.all.map({ "share/man/man\($0.suffix(1))/\($0)" }) {
       #expect(tree.files.contains("/usr/local/" + file), "\(file)")
     }
@@ -44,6 +46,24 @@ import Testing
       let isSwift = path.contains(#/swift|dispatch|Blocks|Provider/#.ignoresCase())
       #expect(isSwift ? isOurs : path.hasPrefix("/lib") || path.hasPrefix("/usr/lib"), "\(path)")
     }
+  }
+
+  @Test(.enabled(if: Checkout.find("systemd-analyze") != nil, "there is no systemd-analyze"))
+  func `systemd has nothing to say about the units`() async throws {
+    let tree = try await Tree()
+    let folder = tree.root + "/usr/local/lib/systemd/system"
+    for name in ["uffdhost@.service", "uffdhost@.socket"] {
+      let text = try String(contentsOfFile: "\(folder)/\(name)", encoding: .utf8)
+      #expect(!text.contains("@PREFIX@"))
+      // Where the command will be is not where it is now.
+      try tree.scratch.file(
+        name, text.replacing("/usr/local/bin/uffdhost", with: Checkout.uffdhost))
+    }
+    let outcome = try await Child.run([
+      Checkout.find("systemd-analyze")!, "verify", "--man=no", "--recursive-errors=no",
+      "\(tree.scratch.path)/uffdhost@test.service", "\(tree.scratch.path)/uffdhost@test.socket",
+    ])
+    #expect(outcome.code == 0 && outcome.errors.isEmpty, "\(outcome.story)")
   }
 
   @Test(

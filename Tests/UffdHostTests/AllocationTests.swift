@@ -22,7 +22,9 @@ private var isOptimised: Bool {
   .enabled(if: Compiler.isThere, "there is no cc to compile the counting allocator"))
 struct AllocationTests {
   /// Calls of the allocator in a whole run of `uffdhost` over `pages` pages.
-  private static func allocations(_ provider: String, _ content: String, pages: Int) throws -> Int {
+  private static func allocations(
+    _ provider: String, _ content: String, pages: Int, _ around: String
+  ) throws -> Int {
     let counter = try Compiler.library("malloc_counter", variant: "preload", flags: "")
     // The cases run side by side.
     let file = "/tmp/uffdhost-test-mallocs-\(getpid())-\(UInt64.random(in: 0 ... .max))"
@@ -30,7 +32,7 @@ struct AllocationTests {
     let result = Compiler.run(
       "timeout 100 env MALLOC_COUNT_FILE='\(file)' LD_PRELOAD='\(counter)' "
         + "'\(Compiler.products)/uffdhost' --provider \(provider) --size \(pages * 4096) --json "
-        + "--threads 1 --access sequential \(content) >/dev/null 2>&1")
+        + "--threads 1 --access sequential --fault-around \(around) \(content) >/dev/null 2>&1")
     guard result == 0 else { throw Trouble("uffdhost ended with \(result >> 8)") }
     guard let count = Int(Belongings.text(file).split(separator: "\n").first ?? "") else {
       throw Trouble("the counting allocator wrote nothing")
@@ -53,13 +55,15 @@ struct AllocationTests {
 
   @Test(
     "20,000 more faults cost no more than a handful of allocations",
-    arguments: ["anon", "shmem"], ["pattern", "image"])
-  func steady(_ provider: String, _ source: String) throws {
+    arguments: ["anon", "shmem"],
+    [("pattern", "off"), ("image", "off"), ("pattern", "auto"), ("image", "auto")])
+  func steady(_ provider: String, _ case: (source: String, around: String)) throws {
+    let (source, around) = `case`
     let image = source == "image" ? try Self.image(pages: 40_000) : ""
     defer { if !image.isEmpty { unsafe unlink(image) } }
     let content = image.isEmpty ? "pattern=7 size=1G" : "image='\(image)'"
-    let once = try Self.allocations(provider, content, pages: 20_000)
-    let twice = try Self.allocations(provider, content, pages: 40_000)
+    let once = try Self.allocations(provider, content, pages: 20_000, around)
+    let twice = try Self.allocations(provider, content, pages: 40_000, around)
     #expect(twice - once < 200, "\(once) for 20,000 faults, \(twice) for 40,000")
     #expect(once > 200, "\(once): somebody else was counted")
   }

@@ -1,6 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// Other processes as clients of the core: their memory is right whatever they do with it, and each is let go only
-// when nothing of it is missing.
+// SPDX-License-Identifier: Apache-2.0 Other processes as clients of the core: their memory is right
+// whatever they do with it, and each is let go only when nothing of it is missing.
 
 import FaultInjection
 import Glibc
@@ -20,7 +19,7 @@ import UffdPluginABI
 
   init(
     _ instance: Instance, _ scenario: handed_scenario, _ memory: handed_memory = HANDED_ANON,
-    pages: UInt64 = 64, features: UInt64 = Handed.allEvents
+    pages: UInt64 = 64, features: UInt64 = Handed.allEvents, recording: Recording? = nil
   ) throws {
     var process = handed()
     guard unsafe handed_start(&process, memory, scenario, pages, features, 1) == 0 else {
@@ -38,6 +37,7 @@ import UffdPluginABI
         pid: process.pid, uid: 0, gid: 0, pidfd: Descriptor(owning: process.pidfd), dialect: "test"),
       uffd: Descriptor(owning: process.uffd), regions: [region],
       backings: process.memfd >= 0 ? [Descriptor(owning: process.memfd)] : [],
+      recording: recording,
       onEnd: { client, end in ends.list.withLock { $0.append((client.id, end)) } })
     self.ends = ends
   }
@@ -47,6 +47,7 @@ import UffdPluginABI
   }
 
   func go() { unsafe withUnsafePointer(to: process) { unsafe handed_go($0) } }
+  func awaitWord() { unsafe withUnsafePointer(to: process) { unsafe handed_await_word($0) } }
   func wait(seconds: UInt32 = 20) -> Int32 {
     unsafe withUnsafePointer(to: process) { unsafe handed_wait($0, seconds) }
   }
@@ -115,6 +116,24 @@ struct ClientTests {
     }
   }
 
+  @Test(
+    "what it gives back while its reads take pages along reads zero, and everything else is right",
+    arguments: [TestTable.parallel, .blocking, .perInstance], [true, false])
+  func givesBack(_ table: TestTable, _ takesAlong: Bool) async {
+    await #expect(processExitsWith: .success) { [table, takesAlong] in
+      let scene = try Scene(table, .with { if !takesAlong { $0.faultAround = .off } })
+      if table != .parallel { scene.state[\.delay_us] = takesAlong ? 300 : 1 }
+      let pages: UInt64 = takesAlong ? 40_000 : 4_000
+      let instance = try Self.open(scene, pages: pages)
+      let handed = try Handed(instance, HANDED_RACE, pages: pages)
+      handed.go()
+      #expect(handed.wait(seconds: 50) == 0, "the line of handed.c less one")
+      let end = scene.host.statistics
+      #expect(end.discarded >= pages / 64 && end.givenUp == 0, "\(end)")
+      #expect(takesAlong ? end.installedAround > pages / 2 : end.installedAround == 0, "\(end)")
+    }
+  }
+
   @Test("memory that is unmapped under a sleeping thread is SIGSEGV there, and the rest goes on")
   func unmapped() async {
     await #expect(processExitsWith: .success) {
@@ -151,7 +170,12 @@ struct ClientTests {
   @Test("under the policy kill the client dies, and another one goes on")
   func killed() async {
     await #expect(processExitsWith: .success) {
-      let scene = try Scene(.parallel, .with { $0.onError = .kill })
+      let scene = try Scene(
+        .parallel,
+        .with {
+          $0.onError = .kill
+          $0.faultAround = .off
+        })
       let instance = try Self.open(scene)
       let other = try Handed(instance, HANDED_WAIT)
       other.go()
@@ -185,6 +209,21 @@ struct ClientTests {
       handed.go()
       #expect(handed.wait() == 0, "the line of handed.c less one")
       #expect(scene.host.statistics.faults.total == faults)
+    }
+  }
+
+  @Test("memory that was replaced without an event does not keep a drain from its end")
+  func replaced() async {
+    await #expect(processExitsWith: .success) {
+      let scene = try Scene()
+      let instance = try Self.open(scene)
+      let handed = try Handed(instance, HANDED_BALLOON, features: 0b1000)
+      handed.go()
+      handed.awaitWord()
+      handed.client.drain()
+      #expect(handed.end() == .drained(poisoned: 0))
+      handed.go()
+      #expect(handed.wait() == 0, "the line of handed.c less one")
     }
   }
 

@@ -52,7 +52,12 @@ struct DiscardTests {
     arguments: ["anon", "shmem s", "shmem b", "shmem m"], [1, 2])
   func neverFilled(_ what: String, _ readers: Int) async {
     await #expect(processExitsWith: .success) { [what, readers] in
-      let scene = try Scene(.parallel, .with { $0.readers = readers })
+      let scene = try Scene(
+        .parallel,
+        .with {
+          $0.readers = readers
+          $0.faultAround = .off
+        })
       let (_, region) = try Self.make(scene, what)
       #expect(region.advise(1, 3, MADV_DONTNEED) == 0)
       for index in 1..<4 as Range<UInt64> { #expect(region.isZero(index)) }

@@ -1,6 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// What the kernel does not answer on demand, from a call table: each errno ends as the playbook says, without a
-// busy loop and without a thread that sleeps for ever.
+// SPDX-License-Identifier: Apache-2.0 What the kernel does not answer on demand, from a call table: each
+// errno ends as the playbook says, without a busy loop and without a thread that sleeps for ever.
 
 import CLinux
 import FaultInjection
@@ -24,6 +23,8 @@ struct ErrnoTests {
       .with {
         $0.readers = readers
         $0.faultDeadlineNanoseconds = deadline
+        // Each answer is for one page.
+        $0.faultAround = .off
         $0.tuning.calls = unsafe UffdCallTable(UnsafeRawPointer(fault_injection_table()!))
       })
   }
@@ -257,8 +258,8 @@ struct ErrnoTests {
       let region = try scene.open(.anon, granules: 8).map()
       let wakes = fault_calls(FAULT_CALL_WAKE)
       fault_inject(FAULT_CALL_COPY, 1, EEXIST, 0)
-      // Nothing is there in truth: the thread is woken, and what it asks for anew must never be the old bytes
-      // of a page that somebody may have given back.
+      // Nothing is there in truth: the thread is woken, and what it asks for anew must never be the old
+      // bytes of a page that somebody may have given back.
       #expect(region.isZero(2))
       #expect(fault_calls(FAULT_CALL_WAKE) > wakes)
       #expect(region.holdsContent(3))

@@ -12,7 +12,8 @@ import Testing
   .enabled(if: Machine.hasUserfaultfd, "no userfaultfd can be opened"),
   .enabled(if: Compiler.isThere, "there is no cc to compile the tests' provider"))
 struct SharingTests {
-  /// How the regions of one instance map it: s shared, b private over the backing, m private and filled alone.
+  /// How the regions of one instance map it: s shared, b private over the backing, m private and filled
+  /// alone.
   static let plans = [
     "s", "b", "m", "ss", "sb", "sm", "bb", "bm", "mm", "ssb", "sbm", "mbs", "bbb",
   ]

@@ -1,6 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// The one exclusion, on the real kernel: without it a client reads the provider's old bytes in pages that it has
-// just given back; with it, never.
+// SPDX-License-Identifier: Apache-2.0 The one exclusion, on the real kernel: without it a client reads the
+// provider's old bytes in pages that it has just given back; with it, never.
 
 import CLinux
 import FaultInjection
@@ -25,6 +24,8 @@ struct StaleTests {
       .parallel, seconds: 100,
       .with {
         $0.readers = readers
+        // Every round is about a page that is being filled.
+        $0.faultAround = .off
         $0.tuning.isExclusionBroken = isBroken
         $0.tuning.calls = unsafe UffdCallTable(UnsafeRawPointer(fault_injection_table()!))
       })
@@ -37,6 +38,31 @@ struct StaleTests {
     await #expect(processExitsWith: .success) {
       let stale = try Self.stale(readers: 2, isBroken: true, delay: 20_000)
       #expect(stale > 0, "no stale page in \(Self.rounds) rounds: this test shows nothing any more")
+    }
+  }
+
+  @Test(
+    "pages that are given back while a reader takes along",
+    arguments: [TestTable.parallel, .blocking, .serial], [1, 2])
+  func windows(_ table: TestTable, _ readers: Int) async {
+    await #expect(processExitsWith: .success) { [table, readers] in
+      let scene = try Scene(table, .with { $0.readers = readers })
+      if table != .parallel { scene.state[\.delay_us] = 300 }
+      for (memory, fill) in [
+        ("anon", FillTarget.mapping), ("shmem", .backing), ("shmem", .mapping),
+      ] {
+        let instance = try scene.open(MemoryKind(rawValue: memory)!, granules: 10_000)
+        let region = try instance.map(
+          .with {
+            $0.sharing = .private
+            $0.fill = fill
+          })
+        #expect(unsafe client_window_race(region.start, 10_000, 1) == 0, "\(memory) \(fill)")
+        let end = try instance.settledStatistics()
+        #expect(end.installedAround > 5_000 && end.givenUp == 0, "\(end)")
+        region.detach()
+      }
+      #expect(scene.state[\.bad_adds] == 0 && scene.state[\.bad_removes] == 0)
     }
   }
 

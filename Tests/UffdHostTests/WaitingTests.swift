@@ -82,7 +82,12 @@ struct WaitingTests {
   func deadline(_ table: TestTable, _ kind: String) async throws {
     try Machine.needPoison()
     await #expect(processExitsWith: .success) { [table, kind] in
-      let scene = try Scene(table, .with { $0.faultDeadlineNanoseconds = 500_000_000 })
+      let scene = try Scene(
+        table,
+        .with {
+          $0.faultDeadlineNanoseconds = 500_000_000
+          $0.faultAround = .off
+        })
       GuardedAccess.install()
       scene.state[\.answer] = UInt64(TEST_ANSWER_LENT.rawValue)
       let instance = try scene.open(MemoryKind(rawValue: kind)!, granules: 64, ("lend", "1"))
@@ -163,7 +168,7 @@ struct WaitingTests {
   func failures() async throws {
     try Machine.needPoison()
     await #expect(processExitsWith: .success) {
-      let scene = try Scene()
+      let scene = try Scene(.parallel, .with { $0.faultAround = .off })
       GuardedAccess.install()
       let region = try scene.open(.anon, granules: 16).map()
       // IO_ERROR and NO_MEMORY twice, then the content; GONE, OUT_OF_RANGE, ABSENT once.
@@ -192,7 +197,7 @@ struct WaitingTests {
   func broken() async throws {
     try Machine.needPoison()
     await #expect(processExitsWith: .success) {
-      let scene = try Scene()
+      let scene = try Scene(.parallel, .with { $0.faultAround = .off })
       GuardedAccess.install()
       let sound = try scene.open(.anon, granules: 8).map()
       let wild = try scene.open(.anon, granules: 8, ("lend", "1")).map()
@@ -221,6 +226,7 @@ struct WaitingTests {
       let scene = try Scene(
         .parallel,
         .with {
+          $0.faultAround = .off
           if isPolicy {
             $0.onError = .kill
           } else {
@@ -241,7 +247,7 @@ struct WaitingTests {
   func pausesHold() async throws {
     try Machine.needPoison()
     await #expect(processExitsWith: .success) {
-      let scene = try Scene()
+      let scene = try Scene(.parallel, .with { $0.faultAround = .off })
       GuardedAccess.install()
       let region = try scene.open(.shmem, granules: 8000).map()
       scene.state[\.refuse_ns] = 15_000_000

@@ -29,6 +29,9 @@ func sampleReport() -> RunReport {
   return report
 }
 
+/// With pages beside faults.
+private let aroundLine = "  around       1,234 granules filled beside a fault\n"
+
 private let sampleText = """
   shmem 1.0.0 served 226.84 MiB of shmem memory in 412.0 ms
 
@@ -58,6 +61,13 @@ private let sampleText = """
 
 @Test func `the text of a good run`() {
   #expect(sampleReport().text(color: false, width: 80) == sampleText)
+}
+
+@Test func `granules beside faults have a line of their own`() {
+  var report = sampleReport()
+  report.statistics.installedAround = 1_234
+  let text = report.text(color: false, width: 80)
+  #expect(text.replacing(aroundLine, with: "") == sampleText && text != sampleText)
 }
 
 @Test func `colour adds nothing but ink`() throws {
@@ -156,4 +166,27 @@ private func parse(_ report: RunReport) throws -> [String: Any] {
   #expect(verification["verdict"] as? String == "failed")
   #expect(verification["first_difference"] as? UInt64 == .max)
   #expect(verification["differing_granules"] as? Int == 2)
+}
+
+@Test func `what was recorded and replayed is said, and nothing where nothing was`() throws {
+  var report = sampleReport()
+  #expect(!report.text().contains("recorded") && !report.text().contains("replayed"))
+  #expect(try parse(report)["recorded"] is NSNull)
+  #expect(try parse(report)["replay"] is NSNull)
+  report.recorded = RunReport.Recorded(file: "a\n.ws", granules: 1234, nanoseconds: 5_000_000)
+  report.replay = RunReport.Replay(
+    file: "b.ws", granules: 1000, filled: 900, present: 90, left: 10, nanoseconds: 7_000_000)
+  let text = report.text(color: false, width: 100)
+  #expect(text.contains("\n  recorded     1,234 granules, 4.82 MiB, into a\\n.ws\n"))
+  #expect(
+    text.contains(
+      """
+
+        replayed     1,000 granules of b.ws, filled 900, touched before 90, not filled 10, in 7.0 ms
+
+      """))
+  let json = try parse(report)
+  #expect((json["recorded"] as? [String: Any])?["granules"] as? Int == 1234)
+  let replay = try #require(json["replay"] as? [String: Any])
+  #expect(replay["filled"] as? Int == 900 && replay["left"] as? Int == 10)
 }

@@ -42,7 +42,6 @@ enum cbench_subject : int32_t {
   CBENCH_KERNEL,   /* the kernel's own fault for the same work */
   CBENCH_C,        /* the minimal handler */
   CBENCH_PEER,     /* poll, read one message, pread one page, COPY one page */
-  CBENCH_EXTERNAL, /* the minimal handler in another process */
 };
 
 struct cbench_job {
@@ -52,9 +51,11 @@ struct cbench_job {
   enum cbench_wait wait;
   enum cbench_order order;
   uint32_t regions, threads, readers;
+  uint32_t clients; /* userfaultfds of another process than the handler's: 0, 1, or one for each region */
   uint64_t page;  /* bytes */
   uint64_t bytes; /* of all regions together, a multiple of regions * page */
   uint64_t seed;
+  int32_t is_spied; /* the handler's calls are those of cbench_spy_table */
   int32_t image; /* a file of at least `bytes` bytes: the content */
 };
 
@@ -94,10 +95,10 @@ int32_t cbench_warm(const struct cbench_job *job);
 /* --- A client of a server in another process -------------------------------------------------------- */
 
 /*
- * Maps anonymous memory, registers it, hands the uffd to the server at the socket `path` as Firecracker does,
- * then touches and compares. Waits up to `patience` nanoseconds for the server to listen.
+ * Maps anonymous memory, registers it, hands the uffds to the server at the socket `path` as Firecracker does,
+ * then touches and compares. Waits up to `patience` nanoseconds for the process `server` to listen.
  */
-int32_t cbench_client(const struct cbench_job *job, const char *path, uint64_t patience,
+int32_t cbench_client(const struct cbench_job *job, const char *path, int32_t server, uint64_t patience,
                       struct cbench_result *result);
 
 /* --- The kernel replaced ------------------------------------------------------------------------------ */
@@ -111,14 +112,24 @@ const void *cbench_mock_table(void);
 void cbench_mock_swallow(void);
 /* Faults on each of the first job->bytes - job->page bytes of each area, once; then the kernel again. */
 int32_t cbench_mock_feed(const struct cbench_job *job, void *const *areas);
-/* Messages that were read, and nanoseconds from the first to the read that found no more. 0: not finished. */
+/* Messages that were read, and nanoseconds of CPU from the first to the read that found no more. 0: not yet. */
 uint64_t cbench_mock_messages(void);
 uint64_t cbench_mock_nanoseconds(void);
 
+/*
+ * The kernel's calls with a clock beside them. The report replaces the figures of a result by those of a handler's
+ * own code between read and install, which include one reading of the clock.
+ */
+const void *cbench_spy_table(void);
+void cbench_spy_report(struct cbench_result *result);
+
 /* --- The bench's own process --------------------------------------------------------------------------- */
 
-/* A memfd with `bytes` of content that no compression shortens, or of one hole. Children inherit it. */
-int32_t cbench_make_image(uint64_t bytes, int32_t is_hole);
+/*
+ * A file without a name in `folder`, or a memfd where that is NULL, with `bytes` of content that no compression
+ * shortens, or of one hole. What was written is on the disk. Children inherit it.
+ */
+int32_t cbench_make_image(const char *folder, uint64_t bytes, int32_t is_hole);
 /* Maps the calling process to one CPU, or says which one that would be. Negative errno on failure. */
 int32_t cbench_pin(void);
 int32_t cbench_cpu_count(void);
@@ -147,7 +158,7 @@ struct cbench_child {
  */
 int32_t cbench_run(const char *path, char *const *arguments, uint64_t limit, char *report, uint64_t room,
                    struct cbench_child *child);
-/* Starts a program whose standard output goes nowhere; the process, or a negative errno. */
+/* Starts a program whose output and errors go nowhere; the process, or a negative errno. */
 int32_t cbench_start(const char *path, char *const *arguments);
 /* Kills it and waits for its end. */
 void cbench_end(int32_t process);

@@ -25,6 +25,8 @@
  *
  * WHAT A PROGRAM HAS TO KNOW
  *
+ * A server waits some seconds for a connection's attach, not for ever: connect when the memory is about to be.
+ *
  * The uffd stays open here too, also after uffd_client_close. If the server dies, a thread that touches a
  * missing page sleeps until it is killed; were this process' uffd closed, it would read zeroes. The uffd may
  * be closed after a drain, and only then.
@@ -232,12 +234,14 @@ struct uffd_client_progress {
 };
 
 /* The kernel's UFFD_FEATURE_* for uffd_client_open_uffd. FORK needs CAP_SYS_PTRACE. */
-#define UFFD_CLIENT_EVENT_FORK (UINT64_C(1) << 1)
-#define UFFD_CLIENT_EVENT_REMAP (UINT64_C(1) << 2)
-#define UFFD_CLIENT_EVENT_REMOVE (UINT64_C(1) << 3)
-#define UFFD_CLIENT_EVENT_UNMAP (UINT64_C(1) << 6)
-/* What a program should want that does not fork with such memory. */
-#define UFFD_CLIENT_FEATURES (UFFD_CLIENT_EVENT_REMAP | UFFD_CLIENT_EVENT_REMOVE | UFFD_CLIENT_EVENT_UNMAP)
+enum uffd_client_feature {
+  UFFD_CLIENT_EVENT_FORK = 1 << 1,
+  UFFD_CLIENT_EVENT_REMAP = 1 << 2,
+  UFFD_CLIENT_EVENT_REMOVE = 1 << 3,
+  UFFD_CLIENT_EVENT_UNMAP = 1 << 6,
+  /* What a program should want that does not fork with such memory. */
+  UFFD_CLIENT_FEATURES = UFFD_CLIENT_EVENT_REMAP | UFFD_CLIENT_EVENT_REMOVE | UFFD_CLIENT_EVENT_UNMAP
+};
 
 enum uffd_client_open_flag {
   /* Where this process may not watch the kernel's accesses, watch its own only. */
@@ -254,6 +258,11 @@ int uffd_client_open_uffd(struct uffd_client *c, uint64_t features, unsigned fla
 
 /* Registers memory with c->uffd. From here on, whoever touches a missing page sleeps until it is served. */
 int uffd_client_register(struct uffd_client *c, void *start, uint64_t length, uint64_t modes);
+/*
+ * Undoes it, for memory that no server has taken: what is missing reads zero then. Unmapping registered
+ * memory would wait for somebody who reads of it.
+ */
+int uffd_client_unregister(struct uffd_client *c, void *start, uint64_t length);
 
 /*
  * Makes memory that shows `length` bytes (rounded up to pages) of the object from `offset` on, and registers
@@ -289,6 +298,9 @@ int uffd_client_detach(struct uffd_client *c);
 
 /* The whole server's state as JSON; free() it. Needs no attach. */
 int uffd_client_status(struct uffd_client *c, char **json);
+
+/* Whether the server still holds its end of the connection. Does not ask it anything. */
+int uffd_client_is_connected(const struct uffd_client *c);
 
 /* Closes the socket, which ends no service. The uffd stays open on purpose, unless all is drained. */
 void uffd_client_close(struct uffd_client *c);
@@ -347,12 +359,16 @@ void uffd_client_close(struct uffd_client *c);
 struct uffd_client__api {
   uint64_t api, features, ioctls;
 };
+struct uffd_client__range {
+  uint64_t start, length;
+};
 struct uffd_client__register {
   uint64_t start, length, mode, ioctls;
 };
 #define UFFD_CLIENT__IOC_NEW _IO(0xAA, 0x00)
 #define UFFD_CLIENT__IOC_API _IOWR(0xAA, 0x3F, struct uffd_client__api)
 #define UFFD_CLIENT__IOC_REGISTER _IOWR(0xAA, 0x00, struct uffd_client__register)
+#define UFFD_CLIENT__IOC_UNREGISTER _IOR(0xAA, 0x01, struct uffd_client__range)
 #define UFFD_CLIENT__USER_MODE_ONLY 1
 /* Bits of uffdio_register.ioctls. */
 #define UFFD_CLIENT__CAN_COPY (UINT64_C(1) << 3)
@@ -717,7 +733,7 @@ int uffd_client_open_uffd(struct uffd_client *c, uint64_t features, unsigned fla
     return result;
   }
   (void)close(fd);
-  for (wanted = features & available;; wanted &= ~UFFD_CLIENT_EVENT_FORK) {
+  for (wanted = features & available;; wanted &= ~(uint64_t)UFFD_CLIENT_EVENT_FORK) {
     uint64_t answer = wanted;
     fd = uffd_client__new_uffd(c, flags);
     if (fd < 0) return uffd_client__system(c, "opening a userfaultfd");
@@ -743,9 +759,17 @@ int uffd_client_register(struct uffd_client *c, void *start, uint64_t length, ui
   argument.mode = modes;
   if (ioctl(c->uffd, UFFD_CLIENT__IOC_REGISTER, &argument) < 0)
     return uffd_client__system(c, "registering memory with userfaultfd (UFFDIO_REGISTER)");
-  if ((argument.ioctls & needed) != needed)
-    return uffd_client__fail(c, UFFD_CLIENT_USAGE, "the kernel cannot fill this kind of memory on demand");
-  return UFFD_CLIENT_OK;
+  if ((argument.ioctls & needed) == needed) return UFFD_CLIENT_OK;
+  (void)uffd_client_unregister(c, start, length);
+  return uffd_client__fail(c, UFFD_CLIENT_USAGE, "the kernel cannot fill this kind of memory on demand");
+}
+
+int uffd_client_unregister(struct uffd_client *c, void *start, uint64_t length) {
+  struct uffd_client__range range;
+  range.start = (uint64_t)(uintptr_t)start;
+  range.length = length;
+  if (ioctl(c->uffd, UFFD_CLIENT__IOC_UNREGISTER, &range) == 0) return UFFD_CLIENT_OK;
+  return uffd_client__system(c, "taking memory from userfaultfd (UFFDIO_UNREGISTER)");
 }
 
 /* A sparse memfd that cannot shrink, or -1. */
@@ -958,6 +982,14 @@ int uffd_client_status(struct uffd_client *c, char **json) {
   free(*json);
   *json = NULL;
   return result;
+}
+
+int uffd_client_is_connected(const struct uffd_client *c) {
+  struct pollfd end;
+  end.fd = c->socket;
+  end.events = POLLRDHUP;
+  end.revents = 0;
+  return c->socket >= 0 && poll(&end, 1, 0) == 0;
 }
 
 void uffd_client_close(struct uffd_client *c) {

@@ -10,6 +10,7 @@ enum ClientChange: Sendable {
   case poisonMissing
   case detach
   case inspect(ClientInspection)
+  case prefetch(ClientPrefetch)
 }
 
 /// Regions that shall be served too.
@@ -90,6 +91,6 @@ final class ClientAddition: @unchecked Sendable {
 
   func covers(_ region: UnsafeMutablePointer<RegionRecord>) -> Bool {
     guard let range else { return true }
-    return unsafe region.pointee.start >= range.lowerBound && region.pointee.end <= range.upperBound
+    return unsafe region.pointee.start >= range.lowerBound && region.end <= range.upperBound
   }
 }

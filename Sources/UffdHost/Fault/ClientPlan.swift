@@ -143,6 +143,8 @@ func makeRecord(
       granuleShift: UInt64(instance.granule.trailingZeroBitCount), pageSize: instance.granule,
       firstPgoff: firstPgoff, shape: shape, isHugetlb: instance.granule > 4096, states: states,
       instance: instance.record, backing: backing, id: RegionIdentifier.next(),
+      // A page that the client never handed over is no page of the object.
+      touches: shape.readsZero ? nil : session.pointee.touches,
       stateMemory: Unmanaged.passRetained(memory)))
   return unsafe record
 }
@@ -150,5 +152,6 @@ func makeRecord(
 /// Frees a record that `makeRecord` made.
 func free(_ record: UnsafeMutablePointer<RegionRecord>) {
   unsafe record.pointee.stateMemory?.release()
+  unsafe record.pointee.streams.free()
   unsafe record.deallocate()
 }

@@ -5,7 +5,7 @@
 @safe struct Counters: @unchecked Sendable {
   enum Name: Int, CaseIterable {
     case missing, minor, wp, copied, zeroed, continued, poisoned, published, provided
-    case alreadyPresent, putOff, discarded, providerErrors, violations, givenUp, parkedNow
+    case alreadyPresent, around, putOff, discarded, providerErrors, violations, givenUp, parkedNow
     case providerNanoseconds, kernelNanoseconds, samples
   }
   private let words: UnsafeMutablePointer<UInt64>
@@ -41,6 +41,7 @@
     statistics.publishedBytes += get(.published)
     statistics.providedBytes += get(.provided)
     statistics.alreadyPresent += get(.alreadyPresent)
+    statistics.installedAround += get(.around)
     statistics.putOff += get(.putOff)
     statistics.discarded += get(.discarded)
     statistics.providerErrors += get(.providerErrors)

@@ -10,6 +10,8 @@ import UffdPluginABI
   case put(UnsafeMutablePointer<InstanceRecord>, uffd_folio, pgoff: UInt64)
   case filemapRemove(UnsafeMutablePointer<InstanceRecord>, pgoff: UInt64, count: UInt64)
   case discard(UnsafeMutablePointer<InstanceRecord>, pgoff: UInt64, count: UInt64)
+  /// One step of what makes a source ready for a prefetch.
+  case prepare(Preparation)
   /// Anything of the control thread that must run on this thread (configure, close).
   case call(@Sendable () -> Void)
 }
@@ -34,10 +36,13 @@ final class Executor: @unchecked Sendable {
     }
   }
 
-  func submit(_ job: Job) { queue.put(job) }
+  /// What is in the background is done when nobody needs a worker for a fault.
+  func submit(_ job: Job, inBackground: Bool = false) {
+    queue.put(job, inBackground: inBackground)
+  }
 
-  /// Runs `body` on the executor and waits for its result. Nil: the executor is closed, or it did not come to
-  /// it, or to an end, within `nanoseconds`; it may still do so later.
+  /// Runs `body` on the executor and waits for its result. Nil: the executor is closed, or it did not come
+  /// to it, or to an end, within `nanoseconds`; it may still do so later.
   func run<Result: Sendable>(
     nanoseconds: UInt64? = nil, _ body: @escaping @Sendable () -> Result
   ) -> Result? {
@@ -88,6 +93,9 @@ private func perform(_ job: Job) {
   case .discard(let instance, let pgoff, let count):
     unsafe instance.pointee.discard!(instance.pointee.handle, pgoff, count)
     unsafe instance.inFlight.add(~0)
+  case .prepare(let preparation):
+    if preparation.step() { preparation.submit() }
+    unsafe preparation.instance.inFlight.add(~0)
   case .call(let body):
     body()
   }
@@ -154,28 +162,57 @@ private func warm(
   let granules = unsafe instance.pointee.warmGranules
   var next = unsafe question.pointee.pgoff / granules * granules
   let end = unsafe min(next + granules, instance.pointee.count)
+  let ticket = unsafe port.ticket(question)
   let arena = unsafe instance.pointee.arena.takeUnretainedValue()
   // Whatever happens here, the fault is asked again as if it had helped: a COPY finds what is wrong.
   defer { unsafe instance.setWarm(question.pointee.pgoff) }
   guard let staging = unsafe arena.allocate(granules * granule) else { return }
   defer { unsafe arena.free(staging) }
   while next < end {
+    let answer = unsafe instance.askToLend(next, end - next, ticket, staging, granules * granule)
+    if answer.count == 0 { break }
+    next += answer.count
+  }
+}
+
+/// What came of a question that was asked for the sake of the source.
+struct SourceAnswer {
+  /// Granules that the answer covers; 0: there was none to be used.
+  var count: UInt64 = 0
+  /// Memory was lent that may have to come from a disk, or there is nothing but zeroes. Else asking in
+  /// advance is no use: the provider fills, or has its own memory, or answers later.
+  var isUseful = true
+}
+
+extension UnsafeMutablePointer<InstanceRecord> {
+  /// Asks for content only to learn which memory would be lent, and waits until that is in memory.
+  func askToLend(
+    _ pgoff: UInt64, _ count: UInt64, _ ticket: UInt64, _ staging: UnsafeMutableRawPointer,
+    _ room: UInt64
+  ) -> SourceAnswer {
+    let granule = unsafe pointee.granule
     var folio = unsafe emptyFolio()
     var request = unsafe folioRequest(
-      pgoff: next, count: end - next, granule: granule, access: uffd_access.prefetch.rawValue,
-      ticket: port.ticket(question), staging: staging, stagingLength: granules * granule)
-    guard unsafe instance.pointee.alloc!(instance.pointee.contentHandle, &request, &folio) == .ok,
-      unsafe folio.count > 0, unsafe folio.count <= end - next
-    else { break }
+      pgoff: pgoff, count: min(count, room / granule), granule: granule,
+      access: uffd_access.prefetch.rawValue, ticket: ticket, staging: staging,
+      stagingLength: room)
+    let status = unsafe pointee.alloc!(pointee.contentHandle, &request, &folio)
+    guard status == .ok, unsafe folio.count > 0, unsafe folio.count <= count else {
+      return SourceAnswer(isUseful: status != .busy)
+    }
     if unsafe folio.kind == .lent, let memory = unsafe folio.memory {
-      unsafe populateForReading(memory, length: min(folio.length, folio.count * granule))
-      unsafe instance.pointee.put?(instance.pointee.contentHandle, &folio, next)
+      if unsafe folio.residence != .resident {
+        unsafe populateForReading(memory, length: min(folio.length, folio.count * granule))
+      }
+      unsafe pointee.put?(pointee.contentHandle, &folio, pgoff)
     } else if unsafe folio.kind == .staged, let memory = unsafe folio.memory,
       unsafe memory != UnsafeRawPointer(staging)
     {
-      unsafe arena.free(UnsafeMutableRawPointer(mutating: memory))
+      unsafe freeStaging(memory)
     }
-    unsafe next += folio.count
+    return unsafe SourceAnswer(
+      count: folio.count,
+      isUseful: folio.kind == .zero || (folio.kind == .lent && folio.residence != .resident))
   }
 }
 

@@ -59,6 +59,19 @@ enum FaultAction: Equatable {
   case refuse
   /// Poison it (again).
   case poison
+  /// Nothing: nobody waits for it, and it is not what it was when it was to be taken along.
+  case leave
+
+  /// The same for a page that nobody waits for, in a region where it is `state`. Only what is simply
+  /// missing is taken along; whatever else is to be done is done when somebody touches the page.
+  @inline(__always)
+  func forNobody(_ state: RegionPage) -> FaultAction {
+    guard state == .unmapped else { return .leave }
+    switch self {
+    case .fill, .lookUp, .mapCached: return self
+    case .zero, .wait, .evict, .refuse, .poison, .leave: return .leave
+    }
+  }
 }
 
 /// Decides one page. `backing` is nil for a region without one.

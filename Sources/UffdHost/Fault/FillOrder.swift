@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A background fill: every page of a region (drain), or of a backing without any region (publish).
+// A background fill: every page of a region (drain), of a backing
+// without any region (publish), or the pages of a list, of which nobody knows yet whether anybody will
+// touch them (prefetch).
 
 /// Pages that a reader fills between faults, in bounded pieces. Created by the control thread, worked on by
 /// one reader, waited for by the control thread.
@@ -8,18 +10,36 @@
   let region: UnsafeMutablePointer<RegionRecord>?
   let instance: UnsafeMutablePointer<InstanceRecord>
   let backing: UnsafeMutablePointer<BackingRecord>?
-  /// The next granule to fill, and the end.
-  var next: UInt64
-  let end: UInt64
+  /// Of whom it is a part; nil: these pages must be filled.
+  let prefetch: Prefetch?
+  /// That part ends with it.
+  private let isWhole: Bool
+  /// Gets the provider's source ready ahead of it.
+  let preparation: Preparation?
+  /// Ascending, apart.
+  private let ranges: [Range<UInt64>]
+  private var place = 0
+  /// The next granule to fill, and the end of its range.
+  private(set) var next: UInt64
+  private(set) var end: UInt64
   /// Every how manieth granule is filled.
   let stride: UInt64
-  /// Questions of this order that are still open.
+  /// Questions of this order that are still open, and how many there may be.
   var open = 0
+  let mostOpen: Int
   /// Granules that could not be filled.
   var failed: UInt64 = 0
+  /// Its region went away before it was done.
+  private(set) var isDropped = false
   let done = Completion()
+  /// Every granule was asked for.
+  var isExhausted: Bool { next >= end && place >= ranges.count }
   /// Nothing of it is left to do.
-  var isDone: Bool { next >= end && open == 0 }
+  var isDone: Bool { isExhausted && open == 0 }
+  /// Another piece can be asked for now.
+  var canGoOn: Bool {
+    !isExhausted && open < mostOpen && (preparation?.isReady(next) ?? true)
+  }
 
   init(
     region: UnsafeMutablePointer<RegionRecord>?, instance: UnsafeMutablePointer<InstanceRecord>,
@@ -29,9 +49,62 @@
     unsafe self.region = unsafe region
     unsafe self.instance = unsafe instance
     unsafe self.backing = unsafe backing
+    prefetch = nil
+    isWhole = false
+    preparation = nil
+    ranges = []
     next = pgoffs.lowerBound
     end = pgoffs.upperBound
     self.stride = stride
+    mostOpen = Self.mostPieces
+  }
+
+  /// Fills some granules of a region, as a hint. `ranges` are in order and inside the region.
+  init(
+    _ prefetch: Prefetch, region: UnsafeMutablePointer<RegionRecord>, _ ranges: [Range<UInt64>],
+    _ preparation: Preparation?, isWhole: Bool
+  ) {
+    unsafe self.region = unsafe region
+    let instance = unsafe region.pointee.instance
+    unsafe self.instance = unsafe instance
+    unsafe backing = unsafe region.pointee.backing
+    self.prefetch = prefetch
+    self.isWhole = isWhole
+    self.preparation = preparation
+    self.ranges = ranges
+    next = ranges.first?.lowerBound ?? 0
+    end = ranges.first?.upperBound ?? 0
+    place = 1
+    stride = 1
+    // A worker that has such a piece has no time for a fault; one more is queued, so that none goes idle.
+    mostOpen =
+      unsafe instance.pointee.isInline
+      ? Self.mostPieces : max(2, Int(instance.pointee.workers) * 3 / 4)
+  }
+
+  private static let mostPieces = 16
+
+  /// Goes on behind `count` granules.
+  func advance(_ count: UInt64) {
+    next += count
+    guard next >= end, place < ranges.count else { return }
+    next = ranges[place].lowerBound
+    end = ranges[place].upperBound
+    place += 1
+  }
+
+  /// Nothing more is to be filled: its region is gone.
+  func drop() {
+    next = end
+    place = ranges.count
+    isDropped = true
+    preparation?.cancel()
+  }
+
+  /// Reader only: it is off the list.
+  func finish() {
+    done.signal()
+    if isWhole { prefetch?.endPart() }
   }
 }
 

@@ -25,7 +25,10 @@ import UffdPluginABI
   let filemapRemove: Range?
   let discard: Range?
   let cancel: Cancel?
+  /// Given `contentHandle`, as `alloc` is.
+  let willNeed: Range?
   let granule: UInt64
+  let granuleShift: UInt64
   /// Granules of the object.
   let count: UInt64
   /// alloc_folio may run on the reader: PARALLEL and never blocking.
@@ -36,6 +39,8 @@ import UffdPluginABI
   let lends: Bool
   /// What a hole of a declared backing reads; nil: ask alloc_folio.
   let holeIsZero: Bool
+  /// Threads that run its hooks, when they are not inline, or make resident what it lends.
+  let workers: UInt64
   /// Runs the hooks when they are not inline, and warms lent memory when they are.
   let executor: Unmanaged<Executor>
   let arena: Unmanaged<StagingArena>
@@ -43,15 +48,22 @@ import UffdPluginABI
   unowned(unsafe) let owner: Instance
   /// Non-zero once the provider broke the contract: its regions fail closed.
   var brokenWord: UInt64 = 0
+  /// Non-zero once the provider said BUSY.
+  var busyWord: UInt64 = 0
   /// Questions that workers have and readers wait for.
   var inFlightWord: UInt64 = 0
   /// A bit for each 2 MiB of content whose lent memory was made resident once.
   let warm: UnsafeMutablePointer<UInt64>
 
-  static let warmBytes: UInt64 = 2 << 20
-  /// Granules in one bit of `warm`.
+  /// A look-up costs no more than a call.
   @inline(__always)
-  var warmGranules: UInt64 { max(1, Self.warmBytes / granule) }
+  var looksUpHere: Bool { unsafe lookup == nil || isDirect }
+  /// Granules in one bit of `warm`: 2 MiB, or one granule.
+  @inline(__always)
+  var warmGranules: UInt64 { 1 << warmShift }
+  /// A shift and no division: the fault path asks for it several times.
+  @inline(__always)
+  var warmShift: UInt64 { 21 - min(21, granuleShift) }
 }
 
 extension UnsafeMutablePointer<InstanceRecord> {
@@ -60,16 +72,24 @@ extension UnsafeMutablePointer<InstanceRecord> {
 
   func markBroken() -> Bool { unsafe AtomicWord(pointer(to: \.brokenWord)!).exchange(1) == 0 }
 
+  /// alloc_folio runs on the reader, and has always answered at once.
+  @inline(__always)
+  var isPrompt: Bool {
+    unsafe pointee.isInline && AtomicWord(pointer(to: \.busyWord)!).relaxed == 0
+  }
+
+  func answersLater() { unsafe AtomicWord(pointer(to: \.busyWord)!).relaxed = 1 }
+
   var inFlight: AtomicWord { unsafe AtomicWord(pointer(to: \.inFlightWord)!) }
 
   @inline(__always)
   func isWarm(_ pgoff: UInt64) -> Bool {
-    let chunk = unsafe pgoff / pointee.warmGranules
+    let chunk = unsafe pgoff >> pointee.warmShift
     return unsafe AtomicWord(pointee.warm + Int(chunk / 64)).relaxed >> (chunk % 64) & 1 == 1
   }
 
   func setWarm(_ pgoff: UInt64) {
-    let chunk = unsafe pgoff / pointee.warmGranules
+    let chunk = unsafe pgoff >> pointee.warmShift
     let word = unsafe AtomicWord(pointee.warm + Int(chunk / 64))
     var found = word.relaxed
     while !word.compareExchange(&found, found | 1 << (chunk % 64)) {}
@@ -91,8 +111,10 @@ extension UnsafeMutablePointer<InstanceRecord> {
 
   /// Gives a hook that returns nothing to the workers.
   @inline(never)
-  func submit(_ job: Job) {
+  func submit(_ job: Job, inBackground: Bool = false) {
     unsafe inFlight.add(1)
-    unsafe pointee.executor._withUnsafeGuaranteedRef { $0.submit(job) }
+    unsafe pointee.executor._withUnsafeGuaranteedRef {
+      $0.submit(job, inBackground: inBackground)
+    }
   }
 }

@@ -2,8 +2,8 @@
 // How long the faults of a client took, from the read of their message to their install. One writer, the
 // session's reader; anybody may look.
 
-/// A histogram: 16 buckets for each power of two, so that a value is known to 6 %. In raw memory that outlives
-/// it; all zeroes is the empty one.
+/// A histogram: 16 buckets for each power of two, so that a value is known to 6 %. In raw memory that
+/// outlives it; all zeroes is the empty one.
 @safe struct LatencyRecord: @unchecked Sendable {
   private let words: UnsafeMutablePointer<UInt64>
   private static let bits: UInt64 = 4

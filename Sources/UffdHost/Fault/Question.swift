@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One question to a provider, from the fault that raised it until its pages are installed or given up:
 // the slot that holds it while it waits, and the ticket that names it to the provider.
+import Synchronization
 import UffdPluginABI
 
 /// A fault (or a piece of a fill) that is being asked about or waits. Plain data at a fixed address.
@@ -42,6 +43,9 @@ import UffdPluginABI
   /// The object's granules in question.
   var pgoff: UInt64 = 0
   var count: UInt64 = 0
+  /// Somebody sleeps on these granules; what the question has outside of them is taken along, and nobody
+  /// misses it.
+  var wanted: Range<UInt64> = 0..<UInt64.max
   /// These backing pages are claimed (`filling`) for this question.
   var claimed = false
   /// What they were before, and will be again if nothing comes of it.
@@ -71,6 +75,50 @@ import UffdPluginABI
   var addedCount: UInt64 = 0
   /// What filemap_add said, when a worker asked it.
   var accountStatus = uffd_status.ok
+}
+
+// Of the pointer, not of the question: a property of the question would copy all of it first.
+extension UnsafeMutablePointer<Question> {
+  /// Some of its pages are taken along.
+  @inline(__always)
+  var takesAlong: Bool {
+    unsafe pointee.pgoff < pointee.wanted.lowerBound
+      || pointee.pgoff + pointee.count > pointee.wanted.upperBound
+  }
+  /// All of them are.
+  @inline(__always)
+  var isUnwanted: Bool {
+    unsafe pointee.pgoff >= pointee.wanted.upperBound
+      || pointee.pgoff + pointee.count <= pointee.wanted.lowerBound
+  }
+  /// Pages that nobody misses are not waited for, but a prefetch has the time until the address space
+  /// stands still.
+  @inline(__always)
+  func mayWait(_ waiting: Waiting) -> Bool { unsafe pointee.order != nil && waiting == .kernel }
+  @inline(__always)
+  func isWanted(_ index: UInt64) -> Bool { unsafe pointee.wanted.contains(pointee.pgoff + index) }
+  /// How many of the pages before `end` are taken along.
+  @inline(__always)
+  func unwanted(before end: UInt64) -> UInt64 {
+    // A prefetch is counted by whoever asked for it.
+    if unsafe pointee.order != nil { return 0 }
+    let low = unsafe max(pointee.pgoff, pointee.wanted.lowerBound)
+    let high = unsafe min(end, pointee.wanted.upperBound)
+    return unsafe end - pointee.pgoff - (low < high ? high - low : 0)
+  }
+}
+
+/// Tickets that no reader has: a kick for one is ignored. For questions that are asked beside the fault
+/// path.
+enum LooseTicket {
+  private static let last = Mutex<UInt64>(0)
+
+  static func next() -> UInt64 {
+    last.withLock { last in
+      last += 1
+      return last << 32 | 0xffff_ffff
+    }
+  }
 }
 
 /// The questions of one reader. Slots never move, so a stale ticket is always safe to look at.
@@ -122,6 +170,7 @@ import UffdPluginABI
     unsafe slot.pointee.phase = .asking
     unsafe slot.pointee.place = -1
     unsafe slot.pointee.purpose = .fill
+    unsafe slot.pointee.wanted = 0..<UInt64.max
     unsafe slot.pointee.claimed = false
     unsafe slot.pointee.isZero = false
     unsafe slot.pointee.order = nil
@@ -139,12 +188,17 @@ import UffdPluginABI
   /// Ends a question: its ticket becomes stale, its slot free.
   @inline(__always)
   mutating func end(_ slot: UnsafeMutablePointer<Question>) {
-    let word = unsafe AtomicWord(slot.pointer(to: \.ticketWord)!)
-    word.release((word.relaxed & ~1) &+ 2)
+    unsafe renew(slot)
     if unsafe slot.pointee.place >= 0 { unsafe deactivate(slot) }
     unsafe slot.pointee.phase = .free
     unsafe free[freeCount] = unsafe Int32(slot - slots)
     freeCount += 1
+  }
+
+  /// Gives a question another ticket: what was asked before is asked no more.
+  func renew(_ slot: UnsafeMutablePointer<Question>) {
+    let word = unsafe AtomicWord(slot.pointer(to: \.ticketWord)!)
+    word.release((word.relaxed & ~1) &+ 2)
   }
 
   mutating func activate(_ slot: UnsafeMutablePointer<Question>) {

@@ -36,6 +36,7 @@ extension Reader {
 
   /// What get_folio_noalloc answered for the first page of the question.
   mutating func lookedUp(_ question: UnsafeMutablePointer<Question>, _ status: uffd_status) {
+    if status != .ok, unsafe question.takesAlong { return unsafe shed(question) }
     switch status {
     case .ok: unsafe mapCached(question)
     case .busy: unsafe park(question, .provider)
@@ -61,15 +62,14 @@ extension Reader {
     guard let region = unsafe question.pointee.region else { return unsafe end(question) }
     let granule = unsafe region.pointee.granule
     let first = unsafe question.pointee.pgoff - region.pointee.firstPgoff
-    let start = unsafe region.pointee.address(of: first)
+    let start = unsafe region.address(of: first)
     let length = unsafe question.pointee.count * granule
     var offset: UInt64 = 0
     var piece = length
     var stop: InstallStep?
     exclusion.beginInstall()
     while offset < length, stop == nil {
-      let wanted = unsafe standing(
-        region, first + offset / granule, until: first + length / granule)
+      let wanted = unsafe standing(question, region, from: offset / granule)
       if wanted == 0 { break }
       let size = min(piece, wanted * granule - offset % granule)
       let result = calls.continue(start + offset, length: size)
@@ -97,6 +97,8 @@ extension Reader {
     let settled = offset / granule
     unsafe markMapped(region, first, settled)
     exclusion.endInstall()
+    unsafe counters.add(
+      .around, question.unwanted(before: question.pointee.pgoff + settled))
     if unsafe settled == question.pointee.count { return unsafe end(question) }
     var rest = unsafe question
     if settled > 0 {
@@ -111,32 +113,37 @@ extension Reader {
     }
   }
 
-  /// How many pages from `first` may be continued: private memory that was discarded, and poisoned memory,
-  /// may not.
+  /// How many pages of the question from the `index`th on may be continued: private memory that was
+  /// discarded, and poisoned memory, may not.
   @inline(__always)
-  private func standing(
-    _ region: UnsafeMutablePointer<RegionRecord>, _ first: UInt64, until end: UInt64
+  private mutating func standing(
+    _ question: UnsafeMutablePointer<Question>, _ region: UnsafeMutablePointer<RegionRecord>,
+    from index: UInt64
   ) -> UInt64 {
-    var page = first
-    while page < end {
-      let state = unsafe region.pointee.states.region(page)
+    let first = unsafe question.pointee.pgoff - region.pointee.firstPgoff
+    var next = index
+    while unsafe next < question.pointee.count {
+      let state = unsafe region.pointee.states.region(first + next)
       if unsafe state == .poisoned || (state == .discarded && !region.pointee.shape.shared) {
         break
       }
-      page += 1
+      if state != .unmapped, unsafe !question.isWanted(next) { break }
+      next += 1
     }
-    return page - first
+    return next - index
   }
 
-  private func markMapped(
+  private mutating func markMapped(
     _ region: UnsafeMutablePointer<RegionRecord>, _ first: UInt64, _ count: UInt64
   ) {
     for index in 0..<count { unsafe region.pointee.states.set(first + index, .mapped) }
   }
 
-  /// The first page was published and is gone from the cache: a client punched it. It reads zero from now on.
+  /// The first page was published and is gone from the cache: a client punched it. It reads zero from now
+  /// on.
   @inline(never)
   private mutating func punched(_ question: UnsafeMutablePointer<Question>) {
+    if unsafe question.takesAlong { return unsafe shed(question) }
     guard let backing = unsafe question.pointee.backing,
       unsafe question.pointee.region?.pointee.shape.arrivesFilled == false
     else {
@@ -179,6 +186,7 @@ extension Reader {
   /// meanwhile, or the punch could hit what another reader publishes.
   @inline(never)
   mutating func evict(_ question: UnsafeMutablePointer<Question>) {
+    if unsafe question.takesAlong { return unsafe shed(question) }
     guard let backing = unsafe question.pointee.backing else {
       return unsafe giveUp(question, .hostBug)
     }
@@ -207,7 +215,7 @@ extension Reader {
     {
       let page = unsafe question.pointee.pgoff - region.pointee.firstPgoff
       let state =
-        unsafe region.pointee.backingState(page) == .punched ? BackingPage.punched : .absent
+        unsafe region.backingState(page) == .punched ? BackingPage.punched : .absent
       guard unsafe claim(question, from: state) else { return }
     }
     var folio = unsafe emptyFolio()

@@ -37,16 +37,19 @@ extension Reader {
     nextCare = 0
   }
 
-  /// Finds out which clients are gone, comes back to what was paused, goes on with drains, and frees what ended.
+  /// Finds out which clients are gone, comes back to what was paused, goes on with drains, and frees what
+  /// ended.
   mutating func lookAfterClients() {
     let now = monotonicNanoseconds()
     for drain in drains where now >= drain.due { advance(drain, now) }
+    for prefetch in prefetches where now >= prefetch.due { advance(prefetch, now) }
     if now >= nextCare {
       nextCare = now + Self.careInterval
       // Backwards: a client that ends leaves the list.
       for index in clients.indices.reversed() { care(for: clients[index], now) }
     }
     for drain in drains { nextCare = min(nextCare, max(now, drain.due)) }
+    for prefetch in prefetches { nextCare = min(nextCare, max(now, prefetch.due)) }
     ended.removeAll()
   }
 
@@ -71,8 +74,8 @@ extension Reader {
     }
   }
 
-  /// Whether the memory behind the session that is attended to still exists. CONTINUE at an address that is in no
-  /// registration: ENOENT (or EAGAIN) while it lives, ESRCH when it is gone; it never does anything.
+  /// Whether the memory behind the session that is attended to still exists. CONTINUE at an address that is
+  /// in no registration: ENOENT (or EAGAIN) while it lives, ESRCH when it is gone; it never does anything.
   func isAlive() -> Bool {
     calls.continue(0x7fff_ffff_0000, length: 4096).error != Errno.ESRCH.rawValue
   }
@@ -109,11 +112,13 @@ extension Reader {
       drain.completion?(HostError(.service, "client \(client.id) ended before it was filled"))
     }
     drains.removeAll { $0.client === client }
+    endPrefetches(of: client)
     clients.removeAll { $0 === client }
     port.clientCount.add(~0)
     client.backings = []
     client.enter(reason == .gone ? .gone : .drained)
     client.instance.host.clients.remove(client)
+    client.leave()
     // Tags of this turn may still mean it.
     ended.append(client)
     client.onEnd(client, reason)
@@ -126,6 +131,7 @@ extension Reader {
       switch change {
       case .remove(_, let completion): completion(nil)
       case .add(let addition): addition.error = HostError(.service, "the client has ended")
+      case .prefetch(let prefetch): prefetch.prefetch.endPart()
       case .drain, .poisonMissing, .detach, .inspect: break
       }
       return
@@ -137,6 +143,7 @@ extension Reader {
     case .drain: startDrain(client, poisons: false)
     case .poisonMissing: startDrain(client, poisons: true)
     case .detach: detach(client)
+    case .prefetch(let prefetch): start(prefetch)
     case .inspect(let inspection):
       for index in unsafe 0..<session.pointee.table.count {
         unsafe inspection.list(session.pointee.table.regions[index])
@@ -185,12 +192,13 @@ extension Reader {
       unsafe free(region)
     }
     drains.removeAll { $0.client === client }
+    endPrefetches(of: client)
   }
 
   // MARK: fork
 
-  /// The client forked: the child's pages fault on a uffd of its own, which the kernel has put into our table
-  /// (`resolve_userfault_fork`). It has the same regions, in the state in which they are now.
+  /// The client forked: the child's pages fault on a uffd of its own, which the kernel has put into our
+  /// table (`resolve_userfault_fork`). It has the same regions, in the state in which they are now.
   mutating func fork(_ descriptor: Int32) {
     guard let parent = unsafe session.pointee.client?.takeUnretainedValue() else { return }
     let uffd = Descriptor(owning: descriptor)
@@ -199,7 +207,8 @@ extension Reader {
     let parentSession = unsafe session
     do throws(HostError) {
       let child = try Client(
-        parent.instance, parent.identity, uffd, port, parent: parent.id, parent.onEnd)
+        parent.instance, parent.identity, uffd, port, parent: parent.id, parent.recording,
+        parent.onEnd)
       for index in unsafe 0..<parentSession.pointee.table.count {
         let region = unsafe parentSession.pointee.table.regions[index]
         unsafe try child.record.pointee.table.insert(copy(of: region, for: child))
@@ -231,8 +240,8 @@ extension Reader {
       backing: region.pointee.backing, memory, states)
   }
 
-  /// read(2) could not hand out a fork's uffd for want of a descriptor: one is kept for this. Until there is room
-  /// again, the client's fork(2) waits.
+  /// read(2) could not hand out a fork's uffd for want of a descriptor: one is kept for this. Until there
+  /// is room again, the client's fork(2) waits.
   @inline(never)
   mutating func unreadableFork(_ error: Errno) {
     let client = unsafe session.pointee.client?._withUnsafeGuaranteedRef { $0.id } ?? 0

@@ -44,57 +44,80 @@ extension Reader {
       case .working: unsafe abandon(question, nil)
       case .busy:
         unsafe cancel(question)
-        unsafe unclaim(question)
-        unsafe end(question)
-      case .timed:
-        unsafe unclaim(question)
-        unsafe end(question)
+        unsafe drop(question)
+      case .timed: unsafe drop(question)
       case .free, .asking, .abandoned: break
       }
     }
     for order in fills where unsafe order.region?.pointee.id == id {
-      order.next = order.end
-      order.done.signal()
+      order.drop()
+      order.finish()
     }
     fills.removeAll { unsafe $0.region?.pointee.id == id }
   }
 
-  /// An order that can take another piece now.
-  var canFill: Bool { fills.contains { $0.next < $0.end && $0.open < Self.openPieces } }
-  private static let openPieces = 16
+  /// Ends a question whose region is gone.
+  private mutating func drop(_ question: UnsafeMutablePointer<Question>) {
+    unsafe unclaim(question)
+    if let order = unsafe question.pointee.order, unsafe question.isUnwanted {
+      unsafe addFailure(to: order, question.pointee.count)
+    }
+    unsafe end(question)
+  }
 
-  /// Fills one piece of the first order that has room for another question, and ends orders that are done.
+  /// An order that can take another piece now.
+  var canFill: Bool { fills.contains { $0.canGoOn } }
+
+  /// Fills what one install at most fills of the first order that has room for another question, and ends
+  /// orders that are done.
   mutating func fillPiece() {
-    if let place = fills.firstIndex(where: { $0.next < $0.end && $0.open < Self.openPieces }) {
+    if let place = fills.firstIndex(where: { $0.canGoOn }) {
       let order = fills[place]
       unsafe attend(order.region?.pointee.session ?? local)
-      // Bounded: a look at a large region must not keep a fault waiting.
-      var looks = 0
-      while order.next < order.end, looks < 4096, !isUnfilled(order, order.next) {
-        order.next += order.stride
-        looks += 1
-      }
-      if order.next < order.end, looks < 4096 { raise(order) }
+      fill(order)
       // The next piece is another order's: clients are filled side by side.
       if fills.count > 1, place < fills.count { fills.append(fills.remove(at: place)) }
     }
     fills.removeAll { order in
-      if order.isDone { order.done.signal() }
+      if order.isDone { order.finish() }
       return order.isDone
     }
   }
 
+  /// Bounded, for a fault may be waiting: in what is filled, in how many pieces that is, and in how many
+  /// pages are looked at in vain.
+  private mutating func fill(_ order: FillOrder) {
+    var (looks, pieces) = (0, 0)
+    var bytes: UInt64 = 0
+    while order.canGoOn, looks < 4096, pieces < 16, bytes < Self.largestRun {
+      guard isUnfilled(order, order.next) else {
+        order.prefetch?.skip(1)
+        order.advance(order.stride)
+        looks += 1
+        continue
+      }
+      let length = raise(order)
+      if length == 0 { return }
+      bytes += unsafe length * order.instance.pointee.granule
+      pieces += 1
+    }
+  }
+
   /// Whether a background fill has to do anything about a granule. Without a region, only what is absent;
-  /// for a region that is to be let go, what would not read right once the kernel serves it alone.
-  private func isUnfilled(_ order: FillOrder, _ pgoff: UInt64) -> Bool {
+  /// for a region that is to be let go, what would not read right once the kernel serves it alone; as a
+  /// hint, what nobody has touched.
+  private mutating func isUnfilled(_ order: FillOrder, _ pgoff: UInt64) -> Bool {
     guard let region = unsafe order.region else {
       let state = unsafe order.backing!.pointee.states.backing(pgoff)
       return state == .absent || state == .filling
     }
+    if order.prefetch != nil {
+      return unsafe region.pointee.states.region(pgoff - region.pointee.firstPgoff) == .unmapped
+    }
     return unsafe isUnfilled(region, pgoff)
   }
 
-  func isUnfilled(_ region: UnsafeMutablePointer<RegionRecord>, _ pgoff: UInt64) -> Bool {
+  mutating func isUnfilled(_ region: UnsafeMutablePointer<RegionRecord>, _ pgoff: UInt64) -> Bool {
     let shape = unsafe region.pointee.shape
     switch unsafe region.pointee.states.region(pgoff - region.pointee.firstPgoff) {
     case .mapped, .poisoned: return false
@@ -102,7 +125,7 @@ extension Reader {
     case .discarded: return unsafe !shape.shared && region.pointee.backing != nil
     case .unmapped:
       guard shape.fillsBacking, !shape.arrivesFilled,
-        let state = unsafe region.pointee.backingState(pgoff - region.pointee.firstPgoff)
+        let state = unsafe region.backingState(pgoff - region.pointee.firstPgoff)
       else { return true }
       return state == .absent || state == .filling
     }
@@ -118,7 +141,7 @@ extension Reader {
     exclusion.beginReading()
     defer { exclusion.endReading() }
     var unfilled: UInt64 = 0
-    for pgoff in unsafe region.pointee.pgoffs where isUnfilled(order, pgoff) {
+    for pgoff in unsafe region.pgoffs where isUnfilled(order, pgoff) {
       // A discarded page stays discarded; it was zeroed unless another discard came since.
       let page = unsafe pgoff - region.pointee.firstPgoff
       let isZeroed =
@@ -133,14 +156,15 @@ extension Reader {
     }
   }
 
-  private mutating func raise(_ order: FillOrder) {
+  /// Asks for one piece; its length, or 0: too many questions are open.
+  private mutating func raise(_ order: FillOrder) -> UInt64 {
     let granule = unsafe order.instance.pointee.granule
     let most =
       order.stride > 1
       ? 1 : min(max(1, Self.largestRun / granule), order.end - order.next)
     var length: UInt64 = 1
     while length < most, isUnfilled(order, order.next + length) { length += 1 }
-    guard let question = unsafe questions.take() else { return }
+    guard let question = unsafe questions.take() else { return 0 }
     // A backing that came filled is asked for what it holds before anything is filled.
     unsafe question.pointee.kind =
       order.region?.pointee.shape.arrivesFilled == true ? .minor : .missing
@@ -151,9 +175,12 @@ extension Reader {
     unsafe question.pointee.pgoff = order.next
     unsafe question.pointee.count = length
     unsafe question.pointee.order = unsafe Unmanaged.passUnretained(order)
-    order.next += length == 1 ? order.stride : length
+    // Nobody waits for a hint: whatever stands in its way, it is shed (Reader+Around).
+    if order.prefetch != nil { unsafe question.pointee.wanted = 0..<0 }
+    order.advance(length == 1 ? order.stride : length)
     order.open += 1
     unsafe work(question)
+    return length
   }
 
   /// A question of an order is split in two.
@@ -162,15 +189,28 @@ extension Reader {
     unsafe order._withUnsafeGuaranteedRef { $0.open += 1 }
   }
 
+  /// Whether the source of a question was made ready before it was asked.
+  @inline(never)
+  func isPrepared(_ question: UnsafeMutablePointer<Question>) -> Bool {
+    guard let order = unsafe question.pointee.order else { return false }
+    return unsafe order._withUnsafeGuaranteedRef { $0.preparation?.isResident ?? false }
+  }
+
   /// Granules of an order that could not be filled.
   @inline(never)
   func addFailure(to order: Unmanaged<FillOrder>, _ granules: UInt64) {
-    unsafe order._withUnsafeGuaranteedRef { $0.failed += granules }
+    unsafe order._withUnsafeGuaranteedRef {
+      $0.failed += granules
+      $0.prefetch?.leave(granules)
+    }
   }
 
   /// A question of an order has ended.
   @inline(never)
-  func settle(_ order: Unmanaged<FillOrder>) {
-    unsafe order._withUnsafeGuaranteedRef { $0.open -= 1 }
+  func settle(_ order: Unmanaged<FillOrder>, _ granules: UInt64) {
+    unsafe order._withUnsafeGuaranteedRef {
+      $0.open -= 1
+      $0.prefetch?.answer(granules)
+    }
   }
 }

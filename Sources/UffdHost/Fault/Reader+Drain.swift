@@ -1,6 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// Letting a client go: fill everything, or poison it; then stop watching. A uffd is never closed and a range never
-// unregistered while pages are missing.
+// SPDX-License-Identifier: Apache-2.0 Letting a client go: fill everything, or poison it; then stop
+// watching. A uffd is never closed and a range never unregistered while pages are missing.
 
 extension Reader {
   /// Begins to let a client go, or, if that goes on already, to do it by poison.
@@ -26,9 +25,9 @@ extension Reader {
     for index in 0..<table.count {
       let region = unsafe table.regions[index]
       let meets =
-        unsafe region.pointee.start < range.upperBound && range.lowerBound < region.pointee.end
+        unsafe region.pointee.start < range.upperBound && range.lowerBound < region.end
       let isInside =
-        unsafe region.pointee.start >= range.lowerBound && region.pointee.end <= range.upperBound
+        unsafe region.pointee.start >= range.lowerBound && region.end <= range.upperBound
       if meets && !isInside {
         return completion(
           HostError(.usage, "the range cuts a region; give whole regions"))
@@ -59,7 +58,7 @@ extension Reader {
       drain.order = nil
     }
     if let region = unsafe nextRegion(drain) {
-      drain.next = unsafe region.pointee.end
+      drain.next = unsafe region.end
       unsafe region.pointee.discardsAtFill = unsafe region.pointee.discards
       if unsafe isSettled(region) {
         drain.due = 0
@@ -67,7 +66,7 @@ extension Reader {
       }
       let order = unsafe FillOrder(
         region: region, instance: region.pointee.instance, backing: region.pointee.backing,
-        pgoffs: region.pointee.pgoffs)
+        pgoffs: region.pgoffs)
       drain.order = order
       fills.append(order)
       drain.due = now + 1_000_000
@@ -92,7 +91,7 @@ extension Reader {
     return nil
   }
 
-  private func isSettled(_ drain: ClientDrain) -> Bool {
+  private mutating func isSettled(_ drain: ClientDrain) -> Bool {
     for index in unsafe 0..<session.pointee.table.count {
       let region = unsafe session.pointee.table.regions[index]
       if unsafe drain.covers(region), unsafe !isSettled(region) { return false }
@@ -101,12 +100,12 @@ extension Reader {
   }
 
   /// Whether a region would read right if the kernel served it alone.
-  private func isSettled(_ region: UnsafeMutablePointer<RegionRecord>) -> Bool {
+  private mutating func isSettled(_ region: UnsafeMutablePointer<RegionRecord>) -> Bool {
     if unsafe region.pointee.shape.readsZero { return true }
     if unsafe region.pointee.backing == nil {
       return unsafe region.pointee.states.count(ofBits: RegionPage.unmapped.rawValue) == 0
     }
-    for pgoff in unsafe region.pointee.pgoffs where unsafe isUnfilled(region, pgoff) {
+    for pgoff in unsafe region.pgoffs where unsafe isUnfilled(region, pgoff) {
       // A private page that was given back and zeroed is there; one that was not is not.
       let state = unsafe region.pointee.states.region(pgoff - region.pointee.firstPgoff)
       let isZeroed = unsafe region.pointee.discards == region.pointee.discardsAtFill
@@ -150,8 +149,9 @@ extension Reader {
     finishLettingGo(drain, now)
   }
 
-  /// A thread that changes its address space may be about to send an event, and would wait for ever for somebody to
-  /// read it. No new one can begin: nothing is registered. `mmap_changing` tells when the last one is through.
+  /// A thread that changes its address space may be about to send an event, and would wait for ever for
+  /// somebody to read it. No new one can begin: nothing is registered. `mmap_changing` tells when the last
+  /// one is through.
   private mutating func finishLettingGo(_ drain: ClientDrain, _ now: UInt64) {
     readMessages()
     if unsafe session.pointee.hasEnded { return }
@@ -193,7 +193,7 @@ extension Reader {
       var length: UInt64 = 1
       while page + length < count, length < 16384, unsafe isUnfilled(region, first + page + length)
       { length += 1 }
-      let start = unsafe region.pointee.address(of: page)
+      let start = unsafe region.address(of: page)
       let result = calls.poison(start, length: length * granule)
       let done = result.succeeded ? length : result.done > 0 ? UInt64(result.done) / granule : 0
       for index in page..<(page + done) {

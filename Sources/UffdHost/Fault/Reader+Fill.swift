@@ -16,6 +16,7 @@ extension Reader {
     }
     if unsafe publishes(question), unsafe !claim(question, from: .absent) { return }
     unsafe question.pointee.purpose = .fill
+    if unsafe isFetched(question) { return unsafe park(question, .published) }
     let rest = unsafe splitAtWarmBorder(question)
     unsafe instance.pointee.isInline ? askHere(question) : hand(question)
     if let rest = unsafe rest { unsafe work(rest) }
@@ -28,7 +29,7 @@ extension Reader {
     let instance = unsafe question.pointee.instance!
     guard unsafe instance.pointee.lends else { return nil }
     let granules = unsafe instance.pointee.warmGranules
-    let room = unsafe granules - question.pointee.pgoff % granules
+    let room = unsafe granules - question.pointee.pgoff & (granules - 1)
     guard unsafe question.pointee.count > room else { return nil }
     unsafe unclaim(question, from: room)
     return unsafe split(question, at: room)
@@ -36,7 +37,7 @@ extension Reader {
 
   /// Whether the content goes through the backing's page states (our own backing, filled by us).
   @inline(__always)
-  func publishes(_ question: UnsafeMutablePointer<Question>) -> Bool {
+  mutating func publishes(_ question: UnsafeMutablePointer<Question>) -> Bool {
     guard let region = unsafe question.pointee.region else { return true }
     return unsafe region.pointee.shape.fillsBacking && !region.pointee.shape.arrivesFilled
   }
@@ -64,7 +65,7 @@ extension Reader {
   }
 
   /// Gives back the claim on pages that were not published.
-  func unclaim(_ question: UnsafeMutablePointer<Question>, from offset: UInt64 = 0) {
+  mutating func unclaim(_ question: UnsafeMutablePointer<Question>, from offset: UInt64 = 0) {
     guard unsafe question.pointee.claimed else { return }
     let states = unsafe question.pointee.backing!.pointee.states
     for index in unsafe offset..<question.pointee.count {
@@ -83,17 +84,19 @@ extension Reader {
     sampleTick &+= 1
     let isSampled = sampleTick & 63 == 0
     let asked = isSampled ? monotonicNanoseconds() : 0
-    var folio = unsafe emptyFolio()
+    unsafe question.pointee.folio = unsafe emptyFolio()
     var request = unsafe folioRequest(
       pgoff: question.pointee.pgoff, count: question.pointee.count, granule: granule,
       access: question.pointee.access, ticket: questions.ticket(question), staging: staging.base,
       stagingLength: UInt64(staging.length))
-    let status = unsafe instance.pointee.alloc!(instance.pointee.contentHandle, &request, &folio)
+    let status = unsafe instance.pointee.alloc!(
+      instance.pointee.contentHandle, &request, question.pointer(to: \.folio)!)
     if isSampled {
       counters.add(.samples)
       counters.add(.providerNanoseconds, monotonicNanoseconds() - asked)
     }
-    unsafe question.pointee.folio = unsafe status == .ok ? folio : emptyFolio()
+    // What comes with any other status is no answer.
+    if status != .ok { unsafe question.pointee.folio = unsafe emptyFolio() }
     unsafe conclude(question, status, staging.base, isSampled)
   }
 
@@ -121,13 +124,13 @@ extension Reader {
         return unsafe broken(question, .lentServedMemory)
       }
       if unsafe instance.pointee.isInline, unsafe folio.residence != .resident,
-        unsafe !instance.isWarm(question.pointee.pgoff)
+        unsafe !instance.isWarm(question.pointee.pgoff), unsafe !isPrepared(question)
       {
         // Reading it could wait for a disk: a worker makes the surroundings resident, then we ask again.
         unsafe putBack(question)
         unsafe unclaim(question)
         unsafe question.pointee.purpose = .warm
-        return unsafe hand(question)
+        return unsafe handFirst(question)
       }
     }
     var rest: UnsafeMutablePointer<Question>?
@@ -142,7 +145,7 @@ extension Reader {
 
   /// Whether a range is memory that we serve: reading it would sleep on our own uffd.
   @inline(__always)
-  private func isServed(_ address: UInt64, _ length: UInt64) -> Bool {
+  private mutating func isServed(_ address: UInt64, _ length: UInt64) -> Bool {
     let exclusion = unsafe local.pointee.exclusion
     exclusion.beginInstall()
     defer { exclusion.endInstall() }
@@ -151,7 +154,7 @@ extension Reader {
 
   /// Whether a range is the host's publisher mapping: a COPY from there would fault on a uffd nobody reads.
   @inline(__always)
-  private func isPublisher(
+  private mutating func isPublisher(
     _ backing: UnsafeMutablePointer<BackingRecord>?, _ address: UInt64, _ length: UInt64
   ) -> Bool {
     guard let backing = unsafe backing else { return false }
@@ -183,7 +186,7 @@ extension Reader {
 
   /// The hook that accounts the question's pages; nil for the memory of a client, which no filemap knows.
   @inline(__always)
-  func filemapAdd(_ question: UnsafeMutablePointer<Question>) -> InstanceRecord.Add? {
+  mutating func filemapAdd(_ question: UnsafeMutablePointer<Question>) -> InstanceRecord.Add? {
     unsafe question.pointee.backing?.pointee.isForeign == true
       ? nil : question.pointee.instance!.pointee.filemapAdd
   }

@@ -42,6 +42,7 @@ extension Reader {
   /// Gives the question's pages up. Without a reason they were given up before.
   @inline(never)
   mutating func giveUp(_ question: UnsafeMutablePointer<Question>, _ reason: GivingUp?) {
+    if unsafe question.takesAlong { return unsafe shed(question) }
     unsafe unclaim(question)
     if let reason {
       // On a client's huge pages POISON itself tells whether there was no memory, or the page all the time.
@@ -83,7 +84,7 @@ extension Reader {
     _ question: UnsafeMutablePointer<Question>, _ region: UnsafeMutablePointer<RegionRecord>
   ) {
     let first = unsafe question.pointee.pgoff - region.pointee.firstPgoff
-    let start = unsafe region.pointee.address(of: first)
+    let start = unsafe region.address(of: first)
     let length = unsafe question.pointee.count * region.pointee.granule
     let page = unsafe region.pointee.pageSize
     var offset: UInt64 = 0
@@ -166,7 +167,8 @@ extension Reader {
   /// alloc_folio answered something other than OK.
   @inline(never)
   mutating func failed(_ question: UnsafeMutablePointer<Question>, _ status: uffd_status) {
-    if status == .busy { return unsafe park(question, .provider) }
+    if status == .busy { return unsafe askLater(question) }
+    if unsafe question.takesAlong { return unsafe shed(question) }
     unsafe unclaim(question)
     counters.add(.providerErrors)
     unsafe reporter.providerFailed(question.pointee.instance!, question.pointee.pgoff, status)
@@ -181,6 +183,7 @@ extension Reader {
   /// filemap_add refused.
   @inline(never)
   mutating func refused(_ question: UnsafeMutablePointer<Question>, _ status: uffd_status) {
+    if unsafe question.takesAlong { return unsafe shed(question) }
     unsafe unclaim(question)
     counters.add(.providerErrors)
     switch status {

@@ -12,9 +12,9 @@ import UffdPluginABI
 extension Reader {
   /// Installs the content that the question holds, then settles or goes on with what is left.
   mutating func install(_ question: UnsafeMutablePointer<Question>) {
-    let granule = unsafe question.pointee.instance!.pointee.granule
+    let shift = unsafe question.pointee.instance!.pointee.granuleShift
     let folio = unsafe question.pointee.folio
-    if unsafe folio.kind == .zero, unsafe !ensureBuffers(question.pointee.count * granule) {
+    if unsafe folio.kind == .zero, unsafe !ensureBuffers(question.pointee.count << shift) {
       unsafe unaccount(question, from: 0)
       unsafe putBack(question)
       return unsafe retryLater(question, .memory)
@@ -29,18 +29,22 @@ extension Reader {
     }
     exclusion.beginInstall()
     // The hook ran without any lock: what the client discarded meanwhile must not get old content.
-    let length = unsafe stillWanted(question) * granule
+    let length = unsafe stillWanted(question) << shift
     let progress =
       unsafe length == 0
       ? InstallProgress(settled: 0, step: nil) : place(question, source, length)
-    let settled = progress.settled / granule
+    let settled = progress.settled >> shift
+    unsafe counters.add(
+      .around, question.unwanted(before: question.pointee.pgoff + settled))
     if unsafe question.pointee.claimed {
       let states = unsafe question.pointee.backing!.pointee.states
       for index in 0..<settled { unsafe states.set(question.pointee.pgoff + index, .present) }
     }
     exclusion.endInstall()
 
-    if settled > 0, unsafe question.pointee.claimed { hasPublished = true }
+    if settled > 0, unsafe question.pointee.claimed || question.isUnwanted {
+      hasPublished = true
+    }
     unsafe unaccount(question, from: settled)
     if unsafe question.pointee.claimed {
       unsafe unclaim(question, from: settled)
@@ -58,13 +62,14 @@ extension Reader {
   }
 
   /// How many pages from the start are still to be filled with content.
-  private func stillWanted(_ question: UnsafeMutablePointer<Question>) -> UInt64 {
+  private mutating func stillWanted(_ question: UnsafeMutablePointer<Question>) -> UInt64 {
     guard let region = unsafe question.pointee.region else { return unsafe question.pointee.count }
     let first = unsafe question.pointee.pgoff - region.pointee.firstPgoff
     var length: UInt64 = 0
     while unsafe length < question.pointee.count {
       let state = unsafe region.pointee.states.region(first + length)
       if unsafe state == .poisoned || (state == .discarded && !question.pointee.isZero) { break }
+      if state != .unmapped, unsafe !question.isWanted(length) { break }
       length += 1
     }
     return length
@@ -90,7 +95,7 @@ extension Reader {
         question.pointee.backing!, question.pointee.pgoff, source, length, isForeign)
     }
     let first = unsafe question.pointee.pgoff - region.pointee.firstPgoff
-    let address = unsafe region.pointee.address(of: first)
+    let address = unsafe region.address(of: first)
     if unsafe question.pointee.claimed, unsafe !region.pointee.shape.shared {
       let published = unsafe publish(
         question.pointee.backing!, question.pointee.pgoff, source, length, isForeign)
@@ -116,7 +121,7 @@ extension Reader {
   }
 
   /// Content enters the backing by COPY into the host's own shared mapping of it.
-  private func publish(
+  private mutating func publish(
     _ backing: UnsafeMutablePointer<BackingRecord>, _ pgoff: UInt64, _ source: UnsafeRawPointer?,
     _ length: UInt64, _ isForeign: Bool
   ) -> InstallProgress {
@@ -133,11 +138,11 @@ extension Reader {
 
   /// CONTINUEs pages that were just published. A page for which that fails stays unmapped; its thread asks
   /// again and finds it in the cache.
-  private func mapPublished(
+  private mutating func mapPublished(
     _ region: UnsafeMutablePointer<RegionRecord>, _ first: UInt64, _ length: UInt64
   ) {
     guard length > 0 else { return }
-    let start = unsafe region.pointee.address(of: first)
+    let start = unsafe region.address(of: first)
     var offset: UInt64 = 0
     while offset < length {
       let result = calls.continue(start + offset, length: length - offset)
@@ -154,7 +159,7 @@ extension Reader {
 
   /// COPY, or zeroes by whichever call works, over [address, address + length): on through partial success
   /// and pages that are there already, up to the end or to something that the caller must judge.
-  func put(
+  mutating func put(
     _ calls: UffdCalls, _ address: UInt64, _ source: UnsafeRawPointer?, _ length: UInt64,
     page: UInt64, _ context: InstallContext, overCached: Bool
   ) -> InstallProgress {
@@ -209,6 +214,9 @@ extension Reader {
   mutating func stopped(
     _ question: UnsafeMutablePointer<Question>, _ step: InstallStep, sourceIsForeign: Bool
   ) {
+    if unsafe question.takesAlong, unsafe step != .putOff || !question.mayWait(.kernel) {
+      return unsafe shed(question)
+    }
     switch step {
     case .putOff: unsafe park(question, .kernel)
     case .mapCached: unsafe foundCached(question)
@@ -216,8 +224,7 @@ extension Reader {
     case .drop:
       // The publisher mapping is ours: it cannot be gone.
       guard unsafe question.pointee.region != nil else { return unsafe giveUp(question, .hostBug) }
-      unsafe wake(question.pointee.region, question.pointee.pgoff, question.pointee.count)
-      unsafe end(question)
+      unsafe notOurs(question)
     case .noMemory: unsafe retryLater(question, .memory)
     case .badSource:
       unsafe reporter.unreadableLend(question.pointee.instance!, question.pointee.pgoff)
@@ -232,13 +239,31 @@ extension Reader {
     }
   }
 
+  /// The first page is unmapped, or beyond the end of its file: whoever sleeps there has to find out. A
+  /// fill settles it, for nothing will ever be there: a client without EVENT_UNMAP has put other memory
+  /// into its place.
+  private mutating func notOurs(_ question: UnsafeMutablePointer<Question>) {
+    guard unsafe question.pointee.order != nil, let region = unsafe question.pointee.region else {
+      unsafe wake(question.pointee.region, question.pointee.pgoff, question.pointee.count)
+      return unsafe end(question)
+    }
+    let rest = unsafe question.pointee.count > 1 ? split(question, at: 1) : nil
+    let page = unsafe question.pointee.pgoff - region.pointee.firstPgoff
+    if unsafe region.pointee.states.region(page) == .unmapped {
+      unsafe region.pointee.states.set(page, RegionPage.discarded)
+    }
+    unsafe wake(region, question.pointee.pgoff, 1)
+    unsafe end(question)
+    if let rest = unsafe rest { unsafe work(rest) }
+  }
+
   /// COPY found the page in the cache though nobody published it: not content of ours.
   private mutating func foundCached(_ question: UnsafeMutablePointer<Question>) {
     let shape = unsafe question.pointee.region?.pointee.shape
     if shape?.arrivesFilled == true { return unsafe mapCached(question, afterExists: true) }
     guard let backing = unsafe question.pointee.backing else {
-      // Shared memory of a client whose file we do not have, watched for missing pages alone: what its cache
-      // holds the kernel maps without asking us.
+      // Shared memory of a client whose file we do not have, watched for missing pages alone: what its
+      // cache holds the kernel maps without asking us.
       unsafe wake(question.pointee.region, question.pointee.pgoff, question.pointee.count)
       return unsafe end(question)
     }
@@ -256,7 +281,7 @@ extension Reader {
   /// Whether something is mapped at an address of hugetlb memory where COPY said EEXIST. The page map of a
   /// client is not ours to read: there the tries run out, and POISON tells (`Reader+GiveUp`).
   @inline(never)
-  private func isPresent(_ calls: UffdCalls, _ address: UInt64) -> Bool {
+  private mutating func isPresent(_ calls: UffdCalls, _ address: UInt64) -> Bool {
     let isForeign = unsafe calls.fd == session.pointee.calls.fd && !session.pointee.isOwnProcess
     return !isForeign && isMapped(address) == true
   }

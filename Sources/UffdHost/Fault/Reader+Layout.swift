@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: Apache-2.0
-// A client changes its address space: UNMAP, REMAP, FORK, and growth that no event tells. Its region table
-// follows; whatever was under way for the old places is dropped, and who sleeps there is woken to ask again.
+// SPDX-License-Identifier: Apache-2.0 A client changes its address space: UNMAP, REMAP, FORK, and growth
+// that no event tells. Its region table follows; whatever was under way for the old places is dropped, and
+// who sleeps there is woken to ask again.
 
 extension Reader {
   /// Applies an event other than REMOVE.
@@ -25,8 +25,8 @@ extension Reader {
     cut(start..<end, onlyGrown: false)
   }
 
-  /// Takes what lies in `range` out of every region, or of those alone that grew and were never handed over. What is
-  /// left of a region goes on.
+  /// Takes what lies in `range` out of every region, or of those alone that grew and were never handed
+  /// over. What is left of a region goes on.
   mutating func cut(_ range: Range<UInt64>, onlyGrown: Bool) {
     for place in regions(meeting: range) {
       let region = unsafe place.region
@@ -34,14 +34,14 @@ extension Reader {
       let count = unsafe region.pointee.states.count
       let first =
         unsafe range.lowerBound <= region.pointee.start
-        ? 0 : region.pointee.page(of: range.lowerBound)
+        ? 0 : region.page(of: range.lowerBound)
       let last =
-        unsafe range.upperBound >= region.pointee.end
-        ? count : region.pointee.page(of: range.upperBound - 1) + 1
+        unsafe range.upperBound >= region.end
+        ? count : region.page(of: range.upperBound - 1) + 1
       unsafe retire(region)
       if first > 0 { unsafe insertPart(of: region, 0..<first, at: region.pointee.start) }
       if last < count {
-        unsafe insertPart(of: region, last..<count, at: region.pointee.address(of: last))
+        unsafe insertPart(of: region, last..<count, at: region.address(of: last))
       }
       unsafe free(region)
     }
@@ -71,8 +71,8 @@ extension Reader {
     unsafe session.pointee.client!._withUnsafeGuaranteedRef { $0.instance }
   }
 
-  /// mremap(2): [from, from + length) is at `to` now. The old place may still be there (MREMAP_DONTUNMAP): it is empty
-  /// then, and reads zero; else an UNMAP of it follows.
+  /// mremap(2): [from, from + length) is at `to` now. The old place may still be there (MREMAP_DONTUNMAP):
+  /// it is empty then, and reads zero; else an UNMAP of it follows.
   private mutating func move(_ from: UInt64, _ to: UInt64, _ length: UInt64) {
     guard unsafe session != local else { return }
     if length == 0 { return duplicate(from, to) }
@@ -82,13 +82,13 @@ extension Reader {
     for place in regions(meeting: from..<end) {
       let region = unsafe place.region
       let count = unsafe region.pointee.states.count
-      let first = unsafe from <= region.pointee.start ? 0 : region.pointee.page(of: from)
-      let last = unsafe end >= region.pointee.end ? count : region.pointee.page(of: end - 1) + 1
-      let old = unsafe region.pointee.address(of: first)
+      let first = unsafe from <= region.pointee.start ? 0 : region.page(of: from)
+      let last = unsafe end >= region.end ? count : region.page(of: end - 1) + 1
+      let old = unsafe region.address(of: first)
       unsafe retire(region)
       if first > 0 { unsafe insertPart(of: region, 0..<first, at: region.pointee.start) }
       if last < count {
-        unsafe insertPart(of: region, last..<count, at: region.pointee.address(of: last))
+        unsafe insertPart(of: region, last..<count, at: region.address(of: last))
       }
       // Before Linux 6.15 a move that shrinks told its old length, which may reach into another region.
       let place = old - from + to
@@ -105,7 +105,7 @@ extension Reader {
     guard let region = unsafe session.pointee.table.find(from), unsafe isOfFile(region),
       unsafe session.pointee.table.find(to) == nil
     else { return }
-    let page = unsafe region.pointee.page(of: from)
+    let page = unsafe region.page(of: from)
     let room = unsafe (session.pointee.table.above(to)?.pointee.start ?? UInt64.max) - to
     let pages = unsafe min(region.pointee.states.count - page, room / region.pointee.granule)
     if pages > 0 {
@@ -120,7 +120,7 @@ extension Reader {
     for index in unsafe 0..<session.pointee.table.count {
       let region = unsafe session.pointee.table.regions[index]
       if unsafe region.pointee.start < range.upperBound,
-        unsafe range.lowerBound < region.pointee.end
+        unsafe range.lowerBound < region.end
       {
         unsafe found.append(RecordPointer(region: region))
       }
@@ -128,8 +128,8 @@ extension Reader {
     return found
   }
 
-  /// The place that pages were moved away from. Anonymous memory is empty there now; a file is what it was, so that
-  /// its content has to be mapped, or filled, once more.
+  /// The place that pages were moved away from. Anonymous memory is empty there now; a file is what it was,
+  /// so that its content has to be mapped, or filled, once more.
   private func insertLeft(
     by region: UnsafeMutablePointer<RegionRecord>, _ pages: Range<UInt64>, at start: UInt64
   ) {
@@ -169,7 +169,8 @@ extension Reader {
         firstPgoff: 0, shape, backing: nil, memory, PageStates(memory.base, count: pages)))
   }
 
-  /// Poisons a page that nobody knows content for; whoever touches it asks again where the kernel puts that off.
+  /// Poisons a page that nobody knows content for; whoever touches it asks again where the kernel puts that
+  /// off.
   private func refuse(_ page: UInt64, _ client: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
     reporter.strangeFault(client, page)
     if !canPoison {
@@ -180,8 +181,8 @@ extension Reader {
     return nil
   }
 
-  /// A fault in no region. In this process: its region was detached. Of a client: a mapping that grew behind a region
-  /// (mremap(2) tells nobody when it grows in place), or memory that it never handed over.
+  /// A fault in no region. In this process: its region was detached. Of a client: a mapping that grew
+  /// behind a region (mremap(2) tells nobody when it grows in place), or memory that it never handed over.
   @inline(never)
   mutating func stranger(_ address: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
     let page = address & ~4095
@@ -195,7 +196,7 @@ extension Reader {
     }
     reporter.grew(id, address)
     // A piece at a time: how far it grew nobody says.
-    let start = unsafe below.pointee.end
+    let start = unsafe below.end
     let shift = unsafe below.pointee.granuleShift
     let above = unsafe session.pointee.table.above(address)?.pointee.start ?? UInt64.max
     let granule: UInt64 = 1 << shift
@@ -210,7 +211,7 @@ extension Reader {
       return unsafe session.pointee.table.find(address)
     }
     // More of a file is more of the object, as far as there is any.
-    let firstPgoff = unsafe below.pointee.pgoffs.upperBound
+    let firstPgoff = unsafe below.pgoffs.upperBound
     let limit =
       unsafe below.pointee.backing?.pointee.states.count ?? below.pointee.instance.pointee.count
     let pages = min(length / granule, limit - min(limit, firstPgoff))

@@ -47,7 +47,7 @@ extension Reader {
 
   /// A fault that was put off is timed when it ends.
   @inline(__always)
-  private func endTiming(_ asked: UInt64, _ faults: Int) {
+  private mutating func endTiming(_ asked: UInt64, _ faults: Int) {
     guard faults > 0, unsafe counters.get(.putOff) == session.pointee.putOffBefore else { return }
     unsafe session.pointee.latency.record(
       monotonicNanoseconds() - asked, weight: UInt64(faults) * 16)
@@ -65,7 +65,7 @@ extension Reader {
   }
 
   @inline(__always)
-  private func message(_ index: Int) -> UffdMessage {
+  private mutating func message(_ index: Int) -> UffdMessage {
     unsafe UffdMessage(messages + index * UffdMessage.size)
   }
 
@@ -82,11 +82,11 @@ extension Reader {
   }
 
   /// Marks what a client gave back. A granule that is only partly in the range still has content.
-  func discard(from start: UInt64, to end: UInt64) {
+  mutating func discard(from start: UInt64, to end: UInt64) {
     for index in unsafe 0..<session.pointee.table.count {
       let region = unsafe session.pointee.table.regions[index]
       let low = unsafe max(start, region.pointee.start)
-      let high = unsafe min(end, region.pointee.end)
+      let high = unsafe min(end, region.end)
       guard low < high else { continue }
       let granule = unsafe region.pointee.granule
       let first = unsafe (low - region.pointee.start + granule - 1) / granule
@@ -101,10 +101,11 @@ extension Reader {
   /// Sorts the batch's faults by place and merges those on one page. Threads on one page are one fault:
   /// an install wakes them all.
   private mutating func mergeFaults(_ count: Int) -> Int {
+    let sorted = sortFaults(count)
     var merged = 0
-    for index in 0..<count {
-      let message = message(index)
-      guard message.isFault else { continue }
+    var moment = BatchMoment()
+    for place in 0..<sorted {
+      let message = message(Int(unsafe keys[place] & 4095))
       let flags = message.faultFlags
       let kind = FaultKind(flags: flags)
       switch kind {
@@ -114,42 +115,64 @@ extension Reader {
         counters.add(.wp)
         reporter.unknownFault(flags)
       }
-      guard
-        let region = unsafe session.pointee.table.find(message.faultAddress)
-          ?? stranger(message.faultAddress)
-      else { continue }
-      let fault = unsafe MergedFault(
-        region: region, page: region.pointee.page(of: message.faultAddress), kind: kind,
-        access: flags & UffdMessage.writeFlag)
-      insert(fault, &merged)
+      let address = message.faultAddress
+      guard let region = unsafe region(at: address, after: merged) ?? stranger(address) else {
+        continue
+      }
+      let page = unsafe region.page(of: address)
+      if merged > 0, unsafe faults[merged - 1].region == region,
+        unsafe faults[merged - 1].page == page
+      {
+        // The newer message knows better of what kind the fault is now.
+        unsafe faults[merged - 1].kind = kind
+        unsafe faults[merged - 1].access |= flags & UffdMessage.writeFlag
+        counters.add(.alreadyPresent)
+        continue
+      }
+      // What was given back needs no content when it is touched again.
+      if let touches = unsafe region.pointee.touches,
+        unsafe region.pointee.states.region(page) == .unmapped
+      {
+        unsafe touches.note(region.pgoff(of: page), at: moment.next())
+      }
+      unsafe (faults + merged).initialize(
+        to: MergedFault(
+          region: region, page: page, kind: kind, access: flags & UffdMessage.writeFlag))
+      merged += 1
     }
     return merged
   }
 
+  /// Puts the batch's faults into the order of their addresses, those on one page in the order in which
+  /// they came. A key is a page's address with the message's number in the bits that addresses of pages
+  /// have free.
   @inline(__always)
-  private func insert(_ fault: MergedFault, _ merged: inout Int) {
-    var place = merged
-    while place > 0 {
-      let other = unsafe faults[place - 1]
-      if unsafe other.region == fault.region, other.page == fault.page {
-        // The newer message knows better of what kind the fault is now.
-        unsafe faults[place - 1].kind = fault.kind
-        unsafe faults[place - 1].access |= fault.access
-        counters.add(.alreadyPresent)
-        return
+  private mutating func sortFaults(_ count: Int) -> Int {
+    var sorted = 0
+    for index in 0..<count {
+      let message = message(index)
+      guard message.isFault else { continue }
+      let key = message.faultAddress & ~4095 | UInt64(index)
+      var place = sorted
+      while place > 0, unsafe keys[place - 1] > key {
+        unsafe keys[place] = unsafe keys[place - 1]
+        place -= 1
       }
-      let isBefore =
-        unsafe other.region == fault.region
-        ? other.page < fault.page : other.region.pointee.start < fault.region.pointee.start
-      if isBefore { break }
-      place -= 1
+      unsafe keys[place] = key
+      sorted += 1
     }
-    var last = merged
-    while last > place {
-      unsafe (faults + last).initialize(to: faults[last - 1])
-      last -= 1
+    return sorted
+  }
+
+  /// The region of an address: that of the fault before it, as a rule.
+  @inline(__always)
+  private mutating func region(at address: UInt64, after merged: Int) -> UnsafeMutablePointer<
+    RegionRecord
+  >? {
+    if merged > 0 {
+      let last = unsafe faults[merged - 1].region
+      if unsafe address &- last.pointee.start < last.pointee.length { return unsafe last }
     }
-    unsafe (faults + place).initialize(to: fault)
-    merged += 1
+    return unsafe session.pointee.table.find(address)
   }
 }

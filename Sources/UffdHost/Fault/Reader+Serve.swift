@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a fault to a question, from a question to an action.
+import UffdPluginABI
 
 extension Reader {
   /// Serves the merged faults of a batch; neighbours of one kind in one region become one run.
@@ -26,7 +27,7 @@ extension Reader {
   private mutating func raise(_ fault: MergedFault, _ length: UInt64) {
     guard let question = unsafe questions.take() else {
       // 32,768 questions are open. The threads ask again.
-      let start = unsafe fault.region.pointee.address(of: fault.page)
+      let start = unsafe fault.region.address(of: fault.page)
       unsafe calls.wake(start, length: length << fault.region.pointee.granuleShift)
       reporter.tooManyQuestions()
       return
@@ -37,9 +38,16 @@ extension Reader {
     unsafe question.pointee.region = unsafe region
     unsafe question.pointee.instance = unsafe region.pointee.instance
     unsafe question.pointee.backing = unsafe region.pointee.backing
-    unsafe question.pointee.pgoff = unsafe region.pointee.pgoff(of: fault.page)
+    unsafe question.pointee.pgoff = unsafe region.pgoff(of: fault.page)
     unsafe question.pointee.count = length
+    // What is taken along raises no fault, and a recording would not see it.
+    guard mostAround > 1, unsafe region.pointee.touches == nil,
+      let company = unsafe takeAlong(question)
+    else {
+      return unsafe work(question)
+    }
     unsafe work(question)
+    unsafe fetch(company, beside: region, fault.kind)
   }
 
   /// Works on a question until it has ended or waits. A part that needs another treatment is split off
@@ -54,7 +62,7 @@ extension Reader {
   }
 
   /// What the first page needs, and how many pages need the same.
-  private func judge(_ question: UnsafeMutablePointer<Question>) -> (FaultAction, UInt64) {
+  private mutating func judge(_ question: UnsafeMutablePointer<Question>) -> (FaultAction, UInt64) {
     if unsafe question.pointee.isGivenUp { return unsafe (.poison, question.pointee.count) }
     let action = unsafe action(question, question.pointee.pgoff)
     var length: UInt64 = 1
@@ -67,7 +75,7 @@ extension Reader {
   }
 
   @inline(__always)
-  func action(_ question: UnsafeMutablePointer<Question>, _ pgoff: UInt64) -> FaultAction {
+  mutating func action(_ question: UnsafeMutablePointer<Question>, _ pgoff: UInt64) -> FaultAction {
     guard let region = unsafe question.pointee.region else {
       // A publish: only what is absent concerns it.
       switch unsafe question.pointee.backing!.pointee.states.backing(pgoff) {
@@ -77,9 +85,10 @@ extension Reader {
       }
     }
     let page = unsafe pgoff - region.pointee.firstPgoff
-    return unsafe decide(
-      question.pointee.kind, region.pointee.shape, region.pointee.states.region(page),
-      region.pointee.backingState(page))
+    let state = unsafe region.pointee.states.region(page)
+    let action = unsafe decide(
+      question.pointee.kind, region.pointee.shape, state, region.backingState(page))
+    return unsafe question.pointee.wanted.contains(pgoff) ? action : action.forNobody(state)
   }
 
   /// Moves what lies behind the first `length` pages into a question of its own.
@@ -91,12 +100,19 @@ extension Reader {
     unsafe question.pointee.count = length
     guard let other = unsafe questions.take() else {
       unsafe wake(question.pointee.region, pgoff, rest)
-      if let order = unsafe question.pointee.order { unsafe addFailure(to: order, rest) }
+      if let order = unsafe question.pointee.order {
+        unsafe addFailure(to: order, rest)
+        unsafe addPiece(to: order)
+        unsafe settle(order, rest)
+      }
       return nil
     }
     unsafe copyPlace(of: question, to: other)
     unsafe other.pointee.pgoff = pgoff
     unsafe other.pointee.count = rest
+    if unsafe other.isUnwanted {
+      unsafe other.pointee.access = uffd_access.prefetch.rawValue
+    }
     unsafe other.pointee.order = unsafe question.pointee.order
     if let order = unsafe question.pointee.order { unsafe addPiece(to: order) }
     unsafe other.pointee.isGivenUp = unsafe question.pointee.isGivenUp
@@ -106,7 +122,7 @@ extension Reader {
   }
 
   /// Makes a question about the same pages.
-  func copyPlace(
+  mutating func copyPlace(
     of question: UnsafeMutablePointer<Question>, to other: UnsafeMutablePointer<Question>
   ) {
     unsafe other.pointee.kind = unsafe question.pointee.kind
@@ -116,6 +132,7 @@ extension Reader {
     unsafe other.pointee.backing = unsafe question.pointee.backing
     unsafe other.pointee.pgoff = unsafe question.pointee.pgoff
     unsafe other.pointee.count = unsafe question.pointee.count
+    unsafe other.pointee.wanted = unsafe question.pointee.wanted
   }
 
   @inline(__always)
@@ -129,6 +146,7 @@ extension Reader {
     case .evict: unsafe evict(question)
     case .refuse: unsafe giveUp(question, .stray)
     case .poison: unsafe giveUp(question, nil)
+    case .leave: unsafe shed(question)
     }
   }
 
@@ -136,8 +154,8 @@ extension Reader {
   @inline(__always)
   mutating func end(_ question: UnsafeMutablePointer<Question>) {
     if let order = unsafe question.pointee.order {
-      unsafe settle(order)
-    } else if unsafe question.pointee.born != 0 {
+      unsafe settle(order, question.pointee.count)
+    } else if unsafe question.pointee.born != 0, unsafe !question.isUnwanted {
       unsafe noteLatency(question)
     }
     unsafe questions.end(question)
@@ -152,9 +170,11 @@ extension Reader {
   }
 
   /// Wakes the threads that sleep on these pages; they ask again and tell the new truth.
-  func wake(_ region: UnsafeMutablePointer<RegionRecord>?, _ pgoff: UInt64, _ count: UInt64) {
+  mutating func wake(
+    _ region: UnsafeMutablePointer<RegionRecord>?, _ pgoff: UInt64, _ count: UInt64
+  ) {
     guard let region = unsafe region else { return }
-    let start = unsafe region.pointee.address(of: pgoff - region.pointee.firstPgoff)
+    let start = unsafe region.address(of: pgoff - region.pointee.firstPgoff)
     unsafe calls.wake(start, length: count << region.pointee.granuleShift)
   }
 }

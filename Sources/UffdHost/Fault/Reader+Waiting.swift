@@ -42,6 +42,9 @@ enum Shortage {
 extension Reader {
   /// Lets a question wait.
   mutating func park(_ question: UnsafeMutablePointer<Question>, _ waiting: Waiting) {
+    if waiting != .provider, unsafe question.takesAlong, unsafe !question.mayWait(waiting) {
+      return unsafe shed(question)
+    }
     let now = monotonicNanoseconds()
     if unsafe question.pointee.born == 0 { unsafe question.pointee.born = now }
     let (first, longest) = waiting.backoff
@@ -56,6 +59,7 @@ extension Reader {
 
   /// Tries again after a shortage, a few times with growing pauses; then gives up.
   mutating func retryLater(_ question: UnsafeMutablePointer<Question>, _ shortage: Shortage) {
+    if unsafe question.takesAlong { return unsafe shed(question) }
     unsafe unclaim(question)
     unsafe question.pointee.attempts += 1
     if unsafe question.pointee.attempts > shortage.tries {
@@ -72,7 +76,9 @@ extension Reader {
     if unsafe question.pointee.born == 0 { unsafe question.pointee.born = monotonicNanoseconds() }
     unsafe question.pointee.phase = .working
     unsafe questions.activate(question)
-    unsafe instance.submit(.ask(question, instance, port))
+    unsafe instance.submit(
+      .ask(question, instance, port),
+      inBackground: question.pointee.order != nil || question.isUnwanted)
   }
 
   func nanosecondsToNextTimer() -> Int64 {
@@ -90,8 +96,17 @@ extension Reader {
     return next > now ? Int64(min(next - now, 3_600_000_000_000)) : 0
   }
 
+  /// How long pages that nobody waits for may take. Long before the deadline of a fault that came
+  /// meanwhile: it has waited for them, and asks for itself then.
+  private static let patienceWithFetches: UInt64 = 1_000_000_000
+
   /// When a question is given up, whatever it waits for.
   private func limit(_ question: UnsafeMutablePointer<Question>) -> UInt64 {
+    if unsafe question.isUnwanted {
+      // A prefetch that was asked for may take longer.
+      let most = unsafe question.pointee.order == nil ? Self.patienceWithFetches : UInt64.max
+      return unsafe question.pointee.born + min(deadline / 4, most)
+    }
     if unsafe policy == .hold || question.pointee.isGivenUp { return UInt64.max }
     let (limit, overflow) = unsafe question.pointee.born.addingReportingOverflow(deadline)
     return overflow ? UInt64.max : limit
@@ -147,7 +162,7 @@ extension Reader {
     unsafe giveUp(question, .deadline)
   }
 
-  private func resume(_ question: UnsafeMutablePointer<Question>) {
+  private mutating func resume(_ question: UnsafeMutablePointer<Question>) {
     unsafe question.pointee.phase = .asking
   }
 
@@ -203,6 +218,7 @@ extension Reader {
   mutating func abandon(_ question: UnsafeMutablePointer<Question>, _ reason: GivingUp?) {
     unsafe cancel(question)
     unsafe question.pointee.phase = .abandoned
+    if unsafe question.isUnwanted { return unsafe leaveBehind(question) }
     let order = unsafe question.pointee.order
     unsafe question.pointee.order = nil
     if let reason {
@@ -215,17 +231,17 @@ extension Reader {
         // No slot is left to retry from: the threads ask again, and meet the same end then.
         unsafe wake(region, question.pointee.pgoff, question.pointee.count)
         reporter.tooManyQuestions()
-        if let order = unsafe order { unsafe settle(order) }
+        if let order = unsafe order { unsafe settle(order, question.pointee.count) }
       }
     } else if let order = unsafe order {
-      unsafe settle(order)
+      unsafe settle(order, question.pointee.count)
     }
     unsafe question.pointee.region = nil
   }
 
   /// Tells the provider that an answer is not wanted any more. From this thread whatever the thread
   /// model: the contract says so, or a hook that hangs could not be told.
-  func cancel(_ question: UnsafeMutablePointer<Question>) {
+  mutating func cancel(_ question: UnsafeMutablePointer<Question>) {
     let instance = unsafe question.pointee.instance!
     unsafe instance.pointee.cancel?(instance.pointee.handle, questions.ticket(question))
   }

@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: Apache-2.0
-// The thread that reads faults and installs their pages: of this process, which all readers of a host serve,
-// and of the clients that are this reader's own. All of the fault path runs here, on plain data at fixed
-// addresses: no allocation, no reference count, no lock but the exclusion.
+// SPDX-License-Identifier: Apache-2.0 The thread that reads faults and installs their pages: of this
+// process, which all readers of a host serve, and of the clients that are this reader's own. All of the
+// fault path runs here, on plain data at fixed addresses: no allocation, no reference count, no lock but
+// the exclusion.
 //
 //   wait -> for each session that has messages: read, apply events, serve faults
 //        -> answer requests -> come back to what was put off -> fill a piece -> look after clients
@@ -9,9 +9,9 @@
 // Reader+Messages  reads, applies events, merges faults      Reader+GiveUp   POISON, kill, hold
 // Reader+Serve     decides a page, dispatches                Reader+Waiting  parked questions
 // Reader+Fill      asks the provider, publishes, undoes      Reader+Control  requests, fills
-// Reader+Cached    CONTINUE, zeroes, strays                  Reader+Clients  adopts, probes, ends; fork
-// Reader+Install   COPY, ZEROPAGE, CONTINUE                  Reader+Layout   munmap, mremap, growth
-//                                                            Reader+Drain    lets a client go
+// Reader+Around    takes pages along                         Reader+Clients  adopts, probes, ends; fork
+// Reader+Cached    CONTINUE, zeroes, strays                  Reader+Layout   munmap, mremap, growth
+// Reader+Install   COPY, ZEROPAGE, CONTINUE                  Reader+Drain    lets a client go
 import Glibc
 
 /// What a reader is started with.
@@ -22,6 +22,7 @@ struct ReaderSetup: Sendable {
   let policy: FailurePolicy
   let canPoison: Bool
   let deadline: UInt64
+  let mostAround: UInt64
   let reporter: Reporter
   /// Messages taken by one read(2) of this process's uffd: 16 for one reader; with several, one, so that
   /// each gets its share.
@@ -41,6 +42,7 @@ struct ReaderSetup: Sendable {
     self.reporter = reporter
     policy = options.onError
     deadline = options.faultDeadlineNanoseconds
+    mostAround = options.faultAround.most
     batch = isShared ? 1 : Reader.largestBatch
     do {
       let poller = try Poller()
@@ -62,6 +64,9 @@ struct PollerBox: @unchecked Sendable {
 }
 
 /// The state of one reader thread. Nothing outside the thread touches it.
+///
+/// What the fault path calls is `mutating` also where it changes nothing: the struct is large, and Swift
+/// passes a copy of it to a method that only borrows it.
 @safe struct Reader: ~Copyable {
   /// The session of this process.
   let local: SessionPointer
@@ -70,26 +75,34 @@ struct PollerBox: @unchecked Sendable {
   let policy: FailurePolicy
   let canPoison: Bool
   let deadline: UInt64
+  /// Granules that a fault settles at most, where pages are taken along.
+  let mostAround: UInt64
   let reporter: Reporter
   let localBatch: Int
 
-  /// Whose faults, questions or fills are being worked on now, and where that is counted.
+  /// Whose faults, questions or fills are being worked on now; its calls, its exclusion, and where it is
+  /// counted. Stored, for a computed property of this struct copies all of it first.
   var session: SessionPointer
+  var calls: UffdCalls
+  var exclusion: Exclusion
   var counters: Counters
 
   var questions: QuestionTable
   /// Room for one batch of messages, and for the merged faults of it.
   let messages: UnsafeMutableRawPointer
   let faults: UnsafeMutablePointer<MergedFault>
+  let keys: UnsafeMutablePointer<UInt64>
   /// Where a provider that fills writes to, and what COPY of zeroes reads from; as long as the largest
   /// run so far.
   var staging: Mapping
   var zeroes: Mapping
   var fills: [FillOrder] = []
-  /// The clients of this reader, those that have ended since the last look, and those being drained.
+  /// The clients of this reader, those that have ended since the last look, those being drained, and those
+  /// whose pages are being prefetched.
   var clients: [Client] = []
   var ended: [Client] = []
   var drains: [ClientDrain] = []
+  var prefetches: [ClientPrefetch] = []
   /// When the clients are looked after next, in nanoseconds of CLOCK_MONOTONIC.
   var nextCare: UInt64 = 0
   var spare = SpareDescriptor()
@@ -112,32 +125,33 @@ struct PollerBox: @unchecked Sendable {
     policy = setup.policy
     canPoison = setup.canPoison
     deadline = setup.deadline
+    mostAround = setup.mostAround
     reporter = setup.reporter
     localBatch = setup.batch
     unsafe session = setup.local.session
+    calls = unsafe setup.local.session.pointee.calls
+    exclusion = unsafe setup.local.session.pointee.exclusion
     counters = setup.port.counters
     questions = setup.port.questions
     staging = setup.staging
     zeroes = setup.zeroes
     unsafe messages = .allocate(byteCount: Self.largestBatch * UffdMessage.size, alignment: 64)
     unsafe faults = .allocate(capacity: Self.largestBatch)
+    unsafe keys = .allocate(capacity: Self.largestBatch)
   }
 
   deinit {
     unsafe messages.deallocate()
     unsafe faults.deallocate()
+    unsafe keys.deallocate()
   }
-
-  /// The session that is worked on: its calls, its regions, its exclusion.
-  @inline(__always)
-  var calls: UffdCalls { unsafe session.pointee.calls }
-  @inline(__always)
-  var exclusion: Exclusion { unsafe session.pointee.exclusion }
 
   /// Turns to a session.
   @inline(__always)
   mutating func attend(_ other: SessionPointer) {
     unsafe session = unsafe other
+    calls = unsafe other.pointee.calls
+    exclusion = unsafe other.pointee.exclusion
     counters = unsafe other == local ? port.counters : other.pointee.counters
   }
 

@@ -72,6 +72,9 @@ final class ReaderPort: @unchecked Sendable {
     if questions.kick(ticket) { bell.ring() }
   }
 
+  /// There may be more to fill than there was.
+  func nudge() { bell.ring() }
+
   /// A worker is done with a question.
   func finish(_ question: UnsafeMutablePointer<Question>) {
     finished.withLock { unsafe $0.append(Int32(question - questions.slots)) }

@@ -22,24 +22,40 @@ import Synchronization
   let backing: UnsafeMutablePointer<BackingRecord>?
   /// Never reused: tells a parked fault that its region is another one now.
   let id: UInt64
+  /// Where first touches are noted; nil: it is not recorded.
+  var touches: TouchTable?
   /// Keeps the states of a client's region; parts of a region that was cut share it.
   var stateMemory: Unmanaged<Mapping>?
+  /// Where its faults went on. Behind a pointer, so that a record stays small enough to be kept in
+  /// registers.
+  let streams = AccessStreams()
   /// Counts the discards of this region. Written while reading is excluded.
   var discards: UInt64 = 0
   /// `discards` when the last fill of all of it began.
   var discardsAtFill = UInt64.max
+}
 
-  var pgoffs: Range<UInt64> { firstPgoff..<(firstPgoff + length >> granuleShift) }
-  var end: UInt64 { start + length }
+// Of the pointer, not of the record: a method of the record would copy all of it first.
+extension UnsafeMutablePointer<RegionRecord> {
   @inline(__always)
-  func page(of address: UInt64) -> UInt64 { (address - start) >> granuleShift }
+  var pgoffs: Range<UInt64> {
+    unsafe pointee.firstPgoff..<(pointee.firstPgoff + pointee.length >> pointee.granuleShift)
+  }
   @inline(__always)
-  func address(of page: UInt64) -> UInt64 { start + page << granuleShift }
+  var end: UInt64 { unsafe pointee.start + pointee.length }
   @inline(__always)
-  func pgoff(of page: UInt64) -> UInt64 { firstPgoff + page }
+  func page(of address: UInt64) -> UInt64 {
+    unsafe (address - pointee.start) >> pointee.granuleShift
+  }
+  @inline(__always)
+  func address(of page: UInt64) -> UInt64 {
+    unsafe pointee.start + page << pointee.granuleShift
+  }
+  @inline(__always)
+  func pgoff(of page: UInt64) -> UInt64 { unsafe pointee.firstPgoff + page }
   @inline(__always)
   func backingState(_ page: UInt64) -> BackingPage? {
-    unsafe backing?.pointee.states.backing(firstPgoff + page)
+    unsafe pointee.backing?.pointee.states.backing(pointee.firstPgoff + page)
   }
 }
 
@@ -110,7 +126,8 @@ enum RegionIdentifier {
     return unsafe address - region.pointee.start < region.pointee.length ? region : nil
   }
 
-  /// The region that `address` lies in or, if in none, that ends below it: the last one that begins at or before.
+  /// The region that `address` lies in or, if in none, that ends below it: the last one that begins at or
+  /// before.
   func below(_ address: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
     var found: UnsafeMutablePointer<RegionRecord>?
     for index in 0..<count where unsafe regions[index].pointee.start <= address {
@@ -134,7 +151,7 @@ enum RegionIdentifier {
     if overflow { return true }
     for index in 0..<count {
       let region = unsafe regions[index]
-      if unsafe start < region.pointee.end && region.pointee.start < end { return true }
+      if unsafe start < region.end && region.pointee.start < end { return true }
     }
     return false
   }

@@ -33,7 +33,7 @@ package struct SessionTuning: Sendable {
     unsafe record.initialize(
       to: SessionRecord(
         calls: uffd.calls, exclusion: Exclusion(AtomicWord(word), mode),
-        counters: ports[0].counters, latency: ports[0].latency, client: nil))
+        counters: ports[0].counters, latency: ports[0].latency, touches: nil, client: nil))
     var setups: [ReaderSetup] = []
     for port in ports {
       unsafe setups.append(

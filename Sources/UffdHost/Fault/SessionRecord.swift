@@ -10,14 +10,16 @@
   /// Of a client's session; the readers count what happens in this process themselves.
   let counters: Counters
   let latency: LatencyRecord
+  /// Where the first touches of a client's regions are noted; nil: it is not recorded.
+  let touches: TouchTable?
   /// The client; nil for this process. Rare paths only; it keeps itself alive until its reader lets go.
   let client: Unmanaged<Client>?
   /// Only content of its own process may be looked for in its page map.
   var isOwnProcess: Bool { unsafe client == nil }
   /// An install found that the memory is gone (ESRCH).
   var isSuspect = false
-  /// Its turn is not read before this moment, in nanoseconds of CLOCK_MONOTONIC: the kernel could not hand out
-  /// what it has.
+  /// Its turn is not read before this moment, in nanoseconds of CLOCK_MONOTONIC: the kernel could not hand
+  /// out what it has.
   var pausedUntil: UInt64 = 0
   /// The session has ended, and is freed at the end of the reader's turn.
   var hasEnded = false

@@ -14,7 +14,7 @@ package final class Descriptor: Sendable {
     _ = fcntl(fd, F_SETFD, FD_CLOEXEC)
   }
 
-  /// Of a pidfd: SIGKILL to its process (pidfd_send_signal(2)). False: there is no such process any more, or it may
-  /// not be signalled.
+  /// Of a pidfd: SIGKILL to its process (pidfd_send_signal(2)). False: there is no such process any more,
+  /// or it may not be signalled.
   func kill() -> Bool { clinux_pidfd_kill(fd, SIGKILL) == 0 }
 }

@@ -63,6 +63,12 @@ import Glibc
     try map(length, PROT_READ, MAP_SHARED, fd, 0)
   }
 
+  /// Begins to read a part of a file into the page cache, without waiting for it. `start` is a multiple of
+  /// a page.
+  func willNeed(from start: UInt64, length: UInt64) {
+    unsafe clinux_madvise(base + Int(start), length, MADV_WILLNEED)
+  }
+
   /// Replaces the pages by an inaccessible reservation, so that a late access is SIGSEGV and the
   /// addresses are not handed to anybody else until the mapping goes away.
   func seal() {

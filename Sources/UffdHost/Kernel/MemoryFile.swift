@@ -47,8 +47,8 @@ final class MemoryFile: Sendable {
     return MemoryFile(descriptor, kind, pageSize)
   }
 
-  /// Takes a memfd that a client handed over. It must be sealed against shrinking: pages that vanish under a COPY
-  /// are an error there, but pages that vanish after it would read zero.
+  /// Takes a memfd that a client handed over. It must be sealed against shrinking: pages that vanish under
+  /// a COPY are an error there, but pages that vanish after it would read zero.
   static func adopt(_ descriptor: Descriptor) throws(HostError) -> (file: MemoryFile, size: UInt64)
   {
     let kind: MemoryKind

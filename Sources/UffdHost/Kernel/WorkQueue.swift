@@ -3,13 +3,36 @@
 import CLinux
 import Glibc
 
-/// First in, first out, any number of producers and consumers (pthread_mutex_t, pthread_cond_t).
+/// Two lanes, each first in, first out, any number of producers and consumers (pthread_mutex_t,
+/// pthread_cond_t). What is in the background comes when nothing else is there, but every eighth time at
+/// least.
 @safe final class WorkQueue<Job>: @unchecked Sendable {
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let condition: UnsafeMutablePointer<pthread_cond_t>
-  private var jobs: [Job] = []
-  private var head = 0
+  private var jobs = Lane()
+  private var background = Lane()
+  /// Jobs taken since one of the background was.
+  private var passed = 0
   private var isClosed = false
+  private static var mostPassed: Int { 7 }
+
+  private struct Lane {
+    private var jobs: [Job] = []
+    private var head = 0
+    var isEmpty: Bool { head == jobs.count }
+
+    mutating func put(_ job: Job) { jobs.append(job) }
+
+    mutating func take() -> Job {
+      let job = jobs[head]
+      head += 1
+      if head == jobs.count {
+        jobs.removeAll(keepingCapacity: true)
+        head = 0
+      }
+      return job
+    }
+  }
 
   init() {
     unsafe mutex = .allocate(capacity: 1)
@@ -32,21 +55,21 @@ import Glibc
 
   /// False if the queue is closed: nobody will do the job.
   @discardableResult
-  func put(_ job: Job) -> Bool {
+  func put(_ job: Job, inBackground: Bool = false) -> Bool {
     unsafe pthread_mutex_lock(mutex)
     defer { unsafe pthread_mutex_unlock(mutex) }
     if isClosed { return false }
-    jobs.append(job)
+    if inBackground { background.put(job) } else { jobs.put(job) }
     unsafe pthread_cond_signal(condition)
     return true
   }
 
-  /// Waits for a job, at most until `limit` (nanoseconds of CLOCK_MONOTONIC; nil: for ever). Nil: the time is
-  /// over, or the queue is closed and empty.
+  /// Waits for a job, at most until `limit` (nanoseconds of CLOCK_MONOTONIC; nil: for ever). Nil: the time
+  /// is over, or the queue is closed and empty.
   func take(until limit: UInt64? = nil) -> Job? {
     unsafe pthread_mutex_lock(mutex)
     defer { unsafe pthread_mutex_unlock(mutex) }
-    while head == jobs.count {
+    while jobs.isEmpty && background.isEmpty {
       if isClosed { return nil }
       guard let limit else {
         unsafe pthread_cond_wait(condition, mutex)
@@ -59,13 +82,12 @@ import Glibc
         return nil
       }
     }
-    let job = jobs[head]
-    head += 1
-    if head == jobs.count {
-      jobs.removeAll(keepingCapacity: true)
-      head = 0
+    if jobs.isEmpty || (passed >= Self.mostPassed && !background.isEmpty) {
+      passed = 0
+      return background.take()
     }
-    return job
+    passed += 1
+    return jobs.take()
   }
 
   func close() {

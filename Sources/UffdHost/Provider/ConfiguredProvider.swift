@@ -5,7 +5,8 @@ import Glibc
 import Synchronization
 import UffdPluginABI
 
-/// The provider's side of an `Instance`: its pointer, what it declared, the strings and services lent to it.
+/// The provider's side of an `Instance`: its pointer, what it declared, the strings and services lent to
+/// it.
 @safe final class ConfiguredProvider: @unchecked Sendable {
   let provider: Provider
   let traits: Traits
@@ -151,7 +152,8 @@ import UffdPluginABI
   }
 
   func makeRecord(
-    count: UInt64, isInline: Bool, executor: Executor, arena: StagingArena, owner: Instance,
+    count: UInt64, isInline: Bool, workers: Int, executor: Executor, arena: StagingArena,
+    owner: Instance,
     warm: UnsafeMutablePointer<UInt64>
   ) -> InstanceRecord {
     let raw = unsafe provider.table.raw
@@ -162,10 +164,13 @@ import UffdPluginABI
       put: content != nil ? DeclaredFile.put : raw.put_folio,
       lookup: raw.get_folio_noalloc, filemapAdd: raw.filemap_add,
       filemapRemove: raw.filemap_remove, discard: raw.discard, cancel: raw.cancel,
-      granule: traits.granule, count: count, isInline: isInline,
+      willNeed: content != nil ? DeclaredFile.willNeed : raw.will_need,
+      granule: traits.granule,
+      granuleShift: UInt64(traits.granule.trailingZeroBitCount), count: count, isInline: isInline,
       isDirect: traits.threadModel == .parallel,
       lends: content != nil || raw.operations.contains(.lend),
-      holeIsZero: traits.holeIsZero, executor: Unmanaged.passUnretained(executor),
+      holeIsZero: traits.holeIsZero, workers: UInt64(workers),
+      executor: Unmanaged.passUnretained(executor),
       arena: Unmanaged.passUnretained(arena), owner: owner, warm: warm)
   }
 
@@ -236,8 +241,8 @@ import UffdPluginABI
 }
 
 extension Provider {
-  /// Runs `body` where a hook of this library may run: on its one thread, if it is SERIAL. That thread is never
-  /// closed, so there is always a result.
+  /// Runs `body` where a hook of this library may run: on its one thread, if it is SERIAL. That thread is
+  /// never closed, so there is always a result.
   func onItsThread<Result: Sendable>(_ body: @escaping @Sendable () -> Result) -> Result {
     guard let serialExecutor else { return body() }
     return serialExecutor.run(nanoseconds: nil, body)!

@@ -15,6 +15,7 @@ import UffdPluginABI
   private let mapping: Mapping?
   private let descriptor: Descriptor?
   private let holeIsZero: Bool
+  private let granule: UInt64
 
   /// Nil if the instance declares no file.
   init?(
@@ -28,6 +29,7 @@ import UffdPluginABI
         .refused, "the provider declares a file by a parameter that was not given; give it one")
     }
     holeIsZero = traits.holeIsZero
+    granule = traits.granule
     isContent = unsafe raw.file_role == .content
     if unsafe raw.file_role == .backing {
       let (file, size) = try MemoryFile.open(path)
@@ -73,6 +75,17 @@ import UffdPluginABI
     }
   }
   static let put: InstanceRecord.Put = { _, _, _ in }
+  static let willNeed: InstanceRecord.Range = { handle, pgoff, count in
+    unsafe Unmanaged<DeclaredFile>.fromOpaque(UnsafeRawPointer(handle))._withUnsafeGuaranteedRef {
+      file in
+      file.warm(pgoff * file.granule, count * file.granule)
+    }
+  }
+
+  private func warm(_ start: UInt64, _ length: UInt64) {
+    guard let mapping, start < self.length else { return }
+    mapping.willNeed(from: start, length: min(length, self.length - start))
+  }
 
   private func answer(
     _ request: uffd_folio_request, _ folio: UnsafeMutablePointer<uffd_folio>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Asking a provider for content without serving a fault: the oracle of a verification.
 import Glibc
-import Synchronization
 import UffdPluginABI
 
 /// One read of content into a caller's buffer.
@@ -19,16 +18,6 @@ import UffdPluginABI
     unsafe self.destination = unsafe destination
   }
 
-  private static let nextTicket = Mutex<UInt64>(0)
-
-  /// A ticket that no reader has: a kick for it is ignored, and the question is asked again soon anyway.
-  private static func newTicket() -> UInt64 {
-    nextTicket.withLock { next in
-      next += 1
-      return next << 32 | 0xffff_ffff
-    }
-  }
-
   /// Reads; nil, or what went wrong. A busy provider is asked again for at most 10 seconds.
   func run(_ first: UInt64, _ count: UInt64) -> String? {
     let granule = unsafe instance.pointee.granule
@@ -39,7 +28,8 @@ import UffdPluginABI
     defer { unsafe arena.free(staging) }
     let limit = monotonicNanoseconds() + 10_000_000_000
     var done: UInt64 = 0
-    var ticket = Self.newTicket()
+    // A kick for it is ignored, and the question is asked again soon anyway.
+    var ticket = LooseTicket.next()
     while done < count {
       var folio = unsafe emptyFolio()
       var request = unsafe folioRequest(
@@ -75,7 +65,7 @@ import UffdPluginABI
       if let violation { return violation.rawValue }
       if !isReadable { return Violation.unreadable.rawValue }
       done += 1
-      ticket = Self.newTicket()
+      ticket = LooseTicket.next()
     }
     return nil
   }

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: Apache-2.0
-// What a dialect is: how a client says over a socket what it hands over, and how it is answered. Pure: bytes and
-// descriptors in, requests out; nothing here knows a socket. A dialect is one file.
+// SPDX-License-Identifier: Apache-2.0 What a dialect is: how a client says over a socket what it hands
+// over, and how it is answered. Pure: bytes and descriptors in, requests out; nothing here knows a socket.
+// A dialect is one file.
 package import UffdHost
 
 /// What has arrived on a connection and was not taken yet.
@@ -60,14 +60,15 @@ package enum Recognition { case yes, no, needsMore }
 package protocol Dialect: Sendable {
   /// As in `--dialect NAME` and in logs.
   static var name: String { get }
-  /// Decides from the first bytes of a stream. `.needsMore` only for a prefix of something that it would accept.
+  /// Decides from the first bytes of a stream. `.needsMore` only for a prefix of something that it would
+  /// accept.
   static func recognise(_ bytes: [UInt8]) -> Recognition
   /// Most bytes of one request that may be waiting in the inbox.
   static var mostBytes: Int { get }
   /// Whether the end of the stream before the client's end means something: in most dialects it does not.
   init()
-  /// Takes one request from the front of the inbox; nil: more has to arrive (or, if the inbox is closed, nothing will).
-  /// Descriptors that the request does not want are taken and dropped, which closes them.
+  /// Takes one request from the front of the inbox; nil: more has to arrive (or, if the inbox is closed,
+  /// nothing will). Descriptors that the request does not want are taken and dropped, which closes them.
   mutating func next(_ inbox: inout Inbox) throws(Refusal) -> ClientRequest?
   /// What is written before any request is answered, once the dialect is recognised; most write nothing.
   mutating func greeting() -> [UInt8]

@@ -1,6 +1,6 @@
-// SPDX-License-Identifier: Apache-2.0
-// The native protocol, as docs/protocol.md says it: a magic, a HELLO each way, then frames with an id that the
-// answer repeats. Every connection has its own value of this type, on its server's thread.
+// SPDX-License-Identifier: Apache-2.0 The native protocol, as docs/protocol.md says it: a magic, a HELLO
+// each way, then frames with an id that the answer repeats. Every connection has its own value of this
+// type, on its server's thread.
 import UffdHost
 
 package struct Native: Dialect {
@@ -65,8 +65,8 @@ package struct Native: Dialect {
     }
   }
 
-  /// The next whole frame with its descriptors. They ride on a frame's first byte, so that they are there when the
-  /// frame is, and none may be there that no frame has named.
+  /// The next whole frame with its descriptors. They ride on a frame's first byte, so that they are there
+  /// when the frame is, and none may be there that no frame has named.
   private mutating func takeFrame(_ inbox: inout Inbox) throws(Refusal) -> Frame? {
     guard let header = NativeHeader(inbox.bytes) else {
       let isEmpty = inbox.bytes.isEmpty

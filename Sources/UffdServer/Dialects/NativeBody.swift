@@ -1,6 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// What the bodies of the native protocol's requests say, and the rules of form that docs/protocol.md sets for them.
-// Pure.
+// SPDX-License-Identifier: Apache-2.0 What the bodies of the native protocol's requests say, and the rules
+// of form that docs/protocol.md sets for them. Pure.
 import UffdHost
 
 /// The body of a request: a struct that begins with its size, and what follows it.
@@ -10,8 +9,8 @@ struct NativeBody {
   let rest: ArraySlice<UInt8>
   private let what: String
 
-  /// `known`: the size of the struct in our version. A longer one comes from a newer client, which has to leave
-  /// what we do not know zero.
+  /// `known`: the size of the struct in our version. A longer one comes from a newer client, which has to
+  /// leave what we do not know zero.
   init(_ bytes: [UInt8], known: Int, _ what: String) throws(Refusal) {
     self.what = what
     let size = UInt64(NativeFields(bytes[...]).u32(0))

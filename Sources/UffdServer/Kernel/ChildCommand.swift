@@ -11,7 +11,8 @@ final class ChildCommand {
   /// Readable when it has ended.
   var fd: Int32 { pidfd.fd }
 
-  /// Starts `/bin/sh -c command` with these variables beside our own, less those that are for us alone.
+  /// Starts `/bin/sh -c command` with these variables beside our own, less those that are for us
+  /// alone.
   init(_ command: String, environment: [String: String]) throws(HostError) {
     var variables = Self.ownEnvironment().filter {
       !ServiceManager.ownVariables.contains($0.key)
@@ -84,8 +85,8 @@ final class ChildCommand {
 
 /// The process that started this one.
 enum ParentProcess {
-  /// A pidfd of it, readable when it has ended. PR_SET_PDEATHSIG would follow the thread that forked and not its
-  /// process. Nil: it has ended already.
+  /// A pidfd of it, readable when it has ended. PR_SET_PDEATHSIG would follow the thread that
+  /// forked and not its process. Nil: it has ended already.
   static func watch() throws(HostError) -> Descriptor? {
     let parent = getppid()
     guard parent > 0 else {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How many descriptors this process may have, and one that is kept in reserve for when there are no more.
+// How many descriptors this process may have, and one that is kept in reserve for when there are no
+// more.
 import CLinux
 import Glibc
 import UffdHost
@@ -18,8 +19,8 @@ enum DescriptorTable {
   }
 }
 
-/// A descriptor that is given up to accept, and so refuse, a connection that else could not even be refused: it
-/// would stay in the queue, and the socket readable, and the server would spin.
+/// A descriptor that is given up to accept, and so refuse, a connection that else could not even be
+/// refused: it would stay in the queue, and the socket readable, and the server would spin.
 final class SpareDescriptor {
   private var spare: Descriptor?
 

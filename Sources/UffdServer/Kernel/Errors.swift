@@ -13,6 +13,7 @@ extension Errno {
   static let EINVAL = Errno(22)
   static let ENFILE = Errno(23)
   static let EMFILE = Errno(24)
+  static let ENOPROTOOPT = Errno(92)
   static let ECONNREFUSED = Errno(111)
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether a descriptor that somebody sent is a userfaultfd that can be served, and what it will tell.
+// Whether a descriptor that somebody sent is a userfaultfd that can be served, and what it will
+// tell.
 import CLinux
 import Glibc
 import UffdHost
@@ -63,7 +64,8 @@ struct ReceivedUffd {
     return link.elementsEqual("anon_inode:[userfaultfd]".utf8)
   }
 
-  /// From `API:  aa:80000008:...`: api, features and the note of the handshake, ioctls (userfaultfd_show_fdinfo).
+  /// From `API:  aa:80000008:...`: api, features and the note of the handshake, ioctls
+  /// (userfaultfd_show_fdinfo).
   static func features(in fdinfo: String) -> Features? {
     for line in fdinfo.split(separator: "\n") where line.hasPrefix("API:") {
       let fields = line.dropFirst(4).drop { $0 == " " || $0 == "\t" }.split(separator: ":")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// systemd's two small protocols, which others speak too: a socket that is passed on (sd_listen_fds(3)), and how the
-// service is (sd_notify(3)).
+// systemd's two small protocols, which others speak too: a socket that is passed on
+// (sd_listen_fds(3)), and how the service is (sd_notify(3)).
 import CLinux
 import Glibc
 package import UffdHost

@@ -89,10 +89,10 @@ struct Peer {
     pid = credentials.pid
     uid = credentials.uid
     gid = credentials.gid
-    // Before Linux 6.5 only the number is known, and it may have gone to another process by now: the client
-    // would have to end within the moment since it connected, and all pids to be used up in it.
+    // Before Linux 6.5 only the number is known, and it may have gone to another process by now: the
+    // client would have to end within the moment since it connected, and all pids to be used up.
     var number = clinux_peer_pidfd(socket.fd)
-    if number < 0, pid > 0 { number = clinux_pidfd_open(pid) }
+    if number < 0, Errno(-number) == .ENOPROTOOPT, pid > 0 { number = clinux_pidfd_open(pid) }
     pidfd = number < 0 ? nil : Descriptor(owning: number)
   }
 }

@@ -19,4 +19,13 @@ uint64_t client_verify(const void *memory, uint64_t offset, uint64_t length, uin
  */
 uint64_t client_discard_race(void *memory, uint64_t first, uint64_t rounds);
 
+/*
+ * One reader goes through `granules` pages in order, so that each fault takes many along; every 64 pages it
+ * meets this thread, which gives back a page that is being read, taken along or about to be (MADV_DONTNEED), and
+ * reads it then or in the end.
+ * How often something was wrong: stale after it was given back, or neither content nor a zero that is right.
+ * The memory is private. Makes no thread and allocates nothing.
+ */
+uint64_t client_window_race(void *memory, uint64_t granules, uint64_t seed);
+
 #endif /* TEST_CLIENT_H */

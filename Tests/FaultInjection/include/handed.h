@@ -22,6 +22,8 @@ enum handed_scenario : int32_t {
   HANDED_UNMAP,     /* munmap under a thread that sleeps on a page nobody provides: SIGSEGV */
   HANDED_FORK,      /* three generations; each reads all, and a discard of one is not another's */
   HANDED_EXEC,      /* executes sleep(1) */
+  HANDED_RACE,      /* gives pages back while a reader goes through its memory in order */
+  HANDED_BALLOON,   /* maps fresh memory over a part, is told to go on, reads zero there and content around it */
   HANDED_SIGBUS,    /* reading page 1 is SIGBUS, its neighbours are right */
 };
 
@@ -39,6 +41,8 @@ int32_t handed_start(struct handed *handed, enum handed_memory memory, enum hand
                      uint64_t pages, uint64_t features, uint64_t seed);
 /* Tells it to begin, or to go on. */
 void handed_go(const struct handed *handed);
+/* Waits until it says that it has done the first part. */
+void handed_await_word(const struct handed *handed);
 /* Waits: its exit status, 256 + the signal that ended it, or -1 after `seconds`. */
 int32_t handed_wait(const struct handed *handed, uint32_t seconds);
 

@@ -49,6 +49,7 @@ struct test_provider_state {
   uint64_t bad_adds, bad_removes; /* granules added twice, or removed without having been added */
   uint64_t refusals;
   uint64_t lookups, discards, cancels, attaches;
+  uint64_t warms, bad_warms; /* granules of will_need; calls of it that are outside the object */
   uint64_t running, most_running; /* hooks at one moment (cancel does not count) */
   uint64_t first_thread, other_threads;
 };

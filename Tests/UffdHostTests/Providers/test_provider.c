@@ -282,6 +282,13 @@ static void discard(uffd_instance *self, uint64_t pgoff, uint64_t count) {
   leave();
 }
 
+static void will_need(uffd_instance *self, uint64_t pgoff, uint64_t count) {
+  enter();
+  if (pgoff >= (self->size - 1) / self->granule + 1 || count == 0) ADD(bad_warms, 1);
+  ADD(warms, count);
+  leave();
+}
+
 static void cancel(uffd_instance *self, uint64_t ticket) {
   (void)self;
   (void)ticket;
@@ -303,7 +310,7 @@ static const uffd_provider table = {
     .thread_model = TABLE_THREADS,
 #ifndef TABLE_DECLARATIVE_ONLY
     .operations = UFFD_OP_ALLOC | UFFD_OP_LEND | UFFD_OP_LOOKUP | UFFD_OP_FILEMAP | UFFD_OP_DISCARD |
-                  UFFD_OP_CANCEL | UFFD_OP_PREDICATE,
+                  UFFD_OP_WILL_NEED | UFFD_OP_CANCEL | UFFD_OP_PREDICATE,
 #endif
     .modes = UFFD_MODE_MISSING | UFFD_MODE_MINOR,
     .memory_kinds = UFFD_KINDS_ANON | UFFD_KINDS_SHMEM | UFFD_KINDS_HUGETLB,
@@ -325,6 +332,7 @@ static const uffd_provider table = {
     .filemap_add = filemap_add,
     .filemap_remove = filemap_remove,
     .discard = discard,
+    .will_need = will_need,
     .cancel = cancel,
 #endif
     .close = close_instance,

@@ -1,6 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// The tests' own provider (Providers/test_provider.c): compiled when first needed, loaded like any other, with
-// its knobs and counters at hand.
+// SPDX-License-Identifier: Apache-2.0 The tests' own provider (Providers/test_provider.c): compiled when
+// first needed, loaded like any other, with its knobs and counters at hand.
 
 import FaultInjection
 import Glibc
@@ -51,8 +50,8 @@ enum Compiler {
 
   static func run(_ command: String) -> Int32 { unsafe system(command) }
 
-  /// Compiles a file of Providers/ and returns the library's path. A library that is newer than its sources is
-  /// taken as it is: every exit test is a process of its own.
+  /// Compiles a file of Providers/ and returns the library's path. A library that is newer than its sources
+  /// is taken as it is: every exit test is a process of its own.
   static func library(_ source: String, variant: String, flags: String) throws -> String {
     let tests = root + "/Tests"
     let folder = products + "/test-libraries"

@@ -36,7 +36,7 @@ struct RegionTableTests {
         let pages = UInt64.random(in: 1..<40, using: &random)
         let (start, length) = (page * 4096, pages * 4096)
         let meets = unsafe list.contains {
-          unsafe start < $0.pointee.end && $0.pointee.start < start + length
+          unsafe start < $0.end && $0.pointee.start < start + length
         }
         #expect(table.overlaps(start, length) == meets)
         if !meets {
@@ -52,7 +52,7 @@ struct RegionTableTests {
         for _ in 0..<20 {
           let address = UInt64.random(in: 0..<(2100 * 4096), using: &random)
           let wanted = unsafe list.first {
-            unsafe $0.pointee.start <= address && address < $0.pointee.end
+            unsafe $0.pointee.start <= address && address < $0.end
           }
           #expect(unsafe table.find(address) == wanted)
         }
@@ -92,11 +92,11 @@ struct RegionTableTests {
   func arithmetic(_ granule: UInt64) {
     let region = unsafe record(1, 1 << 40, granule * 10, granule: granule, firstPgoff: 5)
     for page in 0..<10 as Range<UInt64> {
-      let address = unsafe region.pointee.address(of: page)
+      let address = unsafe region.address(of: page)
       #expect(address == 1 << 40 + page * granule)
-      #expect(unsafe region.pointee.page(of: address) == page)
-      #expect(unsafe region.pointee.page(of: address + granule - 1) == page)
-      #expect(unsafe region.pointee.pgoff(of: page) == page + 5)
+      #expect(unsafe region.page(of: address) == page)
+      #expect(unsafe region.page(of: address + granule - 1) == page)
+      #expect(unsafe region.pgoff(of: page) == page + 5)
     }
     unsafe region.deallocate()
   }

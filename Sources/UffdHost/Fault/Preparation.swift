@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a prefetch does to a provider's source before a page is asked
+// for: it says what will be needed (will_need), and makes resident what would be lent, so that the disk
+// works on many pages at once and never under a reader.
+import Synchronization
+import UffdPluginABI
+
+/// The source of one fill of listed pages, made ready by the instance's workers in bounded steps, one after
+/// the other; faults come in between. The reader fills what is ready.
+@safe final class Preparation: @unchecked Sendable {
+  let instance: UnsafeMutablePointer<InstanceRecord>
+  private let ranges: [Range<UInt64>]
+  private let port: ReaderPort
+  /// Granules below this one are ready.
+  private let ready = Atomic<UInt64>(0)
+  private let isCancelled = Atomic<Bool>(false)
+  /// What is lent is made resident here, for it might wait for a disk.
+  private let populates: Atomic<Bool>
+  // The worker's own: a step begins when the one before has ended.
+  private var announced: Cursor
+  private var populated: Cursor
+
+  /// A place in the list.
+  private struct Cursor {
+    var range = 0
+    var pgoff: UInt64
+    /// Granules of the list that lie before it.
+    var passed: UInt64 = 0
+  }
+
+  /// At most so much is announced and not yet resident: a fault's own read stands behind it in the disk's
+  /// queue.
+  private static let leadBytes: UInt64 = 8 << 20
+  /// What one step does at most: calls of will_need, runs that it makes resident, and bytes of one of
+  /// either.
+  private static let stepCalls = 128
+  private static let stepRuns = 32
+  private static let stepBytes: UInt64 = 1 << 20
+  /// Runs with no more than this between them are announced as one: reading it costs less than another
+  /// request.
+  private static let bridgeBytes: UInt64 = 16 << 10
+
+  /// Nil: the provider has no source that could be made ready.
+  init?(
+    _ instance: UnsafeMutablePointer<InstanceRecord>, _ ranges: [Range<UInt64>], _ port: ReaderPort
+  ) {
+    let lends = unsafe instance.pointee.isInline && instance.pointee.lends
+    let announces = unsafe instance.pointee.willNeed != nil
+    guard lends || announces, let first = ranges.first else {
+      return nil
+    }
+    populates = Atomic(lends)
+    unsafe self.instance = unsafe instance
+    self.ranges = ranges
+    self.port = port
+    announced = Cursor(pgoff: first.lowerBound)
+    populated = announced
+  }
+
+  // MARK: For the reader
+
+  func isReady(_ pgoff: UInt64) -> Bool { pgoff < ready.load(ordering: .acquiring) }
+  /// Whether what is ready need not be waited for.
+  var isResident: Bool { populates.load(ordering: .relaxed) }
+  func cancel() { isCancelled.store(true, ordering: .relaxed) }
+
+  /// Gives the next step to the workers, behind whatever faults need of them.
+  func submit() { unsafe instance.submit(.prepare(self), inBackground: true) }
+
+  // MARK: For a worker
+
+  /// One step. True: there is more to do.
+  func step() -> Bool {
+    if isCancelled.load(ordering: .relaxed) { return false }
+    if unsafe instance.pointee.willNeed != nil {
+      announce()
+    } else {
+      announced = Cursor(range: ranges.count, pgoff: .max, passed: .max)
+    }
+    if populates.load(ordering: .relaxed) { populate() } else { populated = announced }
+    let isDone = populated.range >= ranges.count
+    ready.store(isDone ? .max : populated.pgoff, ordering: .releasing)
+    port.nudge()
+    return !isDone
+  }
+
+  /// will_need for some runs ahead.
+  private func announce() {
+    let granule = unsafe instance.pointee.granule
+    let isLimited = populates.load(ordering: .relaxed)
+    var calls = 0
+    while announced.range < ranges.count, calls < Self.stepCalls {
+      // Where nothing is made resident the provider knows best what its source can take.
+      if isLimited, (announced.passed - populated.passed) * granule >= Self.leadBytes { return }
+      let start = announced.pgoff
+      let limit = start + max(1, Self.stepBytes / granule)
+      var end = min(ranges[announced.range].upperBound, limit)
+      var next = announced.range + 1
+      while next < ranges.count, ranges[next].lowerBound < limit,
+        (ranges[next].lowerBound - end) * granule <= Self.bridgeBytes
+      {
+        end = min(ranges[next].upperBound, limit)
+        next += 1
+      }
+      unsafe instance.pointee.willNeed!(instance.pointee.contentHandle, start, end - start)
+      advance(&announced, to: end)
+      calls += 1
+    }
+  }
+
+  private func advance(_ cursor: inout Cursor, to end: UInt64) {
+    while cursor.range < ranges.count, cursor.pgoff < end {
+      let stop = min(end, ranges[cursor.range].upperBound)
+      cursor.passed += stop - cursor.pgoff
+      cursor.pgoff = stop
+      if stop == ranges[cursor.range].upperBound {
+        cursor.range += 1
+        if cursor.range < ranges.count { cursor.pgoff = ranges[cursor.range].lowerBound }
+      }
+    }
+  }
+
+  /// Asks for some runs, as they will be asked for again, and waits until what is lent is in memory.
+  private func populate() {
+    let granule = unsafe instance.pointee.granule
+    let room = max(granule, Self.stepBytes)
+    let arena = unsafe instance.pointee.arena.takeUnretainedValue()
+    guard let staging = unsafe arena.allocate(room) else {
+      return populates.store(false, ordering: .relaxed)
+    }
+    defer { unsafe arena.free(staging) }
+    var runs = 0
+    var bytes: UInt64 = 0
+    while populated.passed < announced.passed, populated.range < ranges.count,
+      runs < Self.stepRuns, bytes < Self.stepBytes
+    {
+      // The first answer tells whether it lends at all, and is not worth much otherwise.
+      let most = populated.passed == 0 ? 1 : room / granule
+      let count = min(ranges[populated.range].upperBound - populated.pgoff, most)
+      let ticket = LooseTicket.next()
+      let answer = unsafe instance.askToLend(populated.pgoff, count, ticket, staging, room)
+      guard answer.isUseful else {
+        // If it said BUSY, the fill asks with a ticket that can be kicked.
+        if answer.count == 0 { unsafe instance.pointee.cancel?(instance.pointee.handle, ticket) }
+        return populates.store(false, ordering: .relaxed)
+      }
+      // What cannot be had now the fill finds out by itself.
+      let taken = answer.count == 0 ? count : answer.count
+      advance(&populated, to: populated.pgoff + taken)
+      runs += 1
+      bytes += taken * granule
+    }
+  }
+}

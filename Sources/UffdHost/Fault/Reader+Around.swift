@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0 Pages that a fault takes along (FaultAround.swift says how many).
+// Where the answer costs nothing but the copying they are part of the fault's own question: one question,
+// one install. Where it takes time they have a question of their own, behind the fault's.
+//
+// Nobody waits for them, so they never do harm: whatever a question meets beyond plain success, it first
+// sheds what it takes along, and a question that has nothing else ends. Such pages are not given up, not
+// poisoned, not tried again, and not put off; whoever touches them asks anew.
+import UffdPluginABI
+
+/// Pages of a fault's neighbourhood, as granules of the object: before the fault, and behind it.
+struct Company {
+  var before: Range<UInt64>
+  var behind: Range<UInt64>
+}
+
+extension Reader {
+  /// Extends the question of a fault over the pages that it takes along. What is returned is to be asked
+  /// separately, after the fault.
+  @inline(__always)
+  mutating func takeAlong(_ question: UnsafeMutablePointer<Question>) -> Company? {
+    let region = unsafe question.pointee.region!
+    let action = unsafe action(question, question.pointee.pgoff)
+    let limits = unsafe aroundLimits(
+      action, shift: region.pointee.granuleShift, most: mostAround, run: Self.largestRun)
+    guard limits.most > 1 else { return nil }
+    // What a hole of a file says about its neighbours is nothing: they may be in the file.
+    if action == .fill, unsafe region.pointee.shape.arrivesFilled { return nil }
+    let first = unsafe question.pointee.pgoff - region.pointee.firstPgoff
+    let fault = unsafe first..<(first + question.pointee.count)
+    let streams = unsafe region.pointee.streams
+    let choice = unsafe streams.choose(fault, limits, region.pointee.states)
+    var (low, high) = (fault.lowerBound, fault.upperBound)
+    while low > choice.pages.lowerBound, unsafe isAlike(question, region, low - 1, action) {
+      low -= 1
+    }
+    let end = unsafe min(choice.pages.upperBound, region.pointee.states.count)
+    while high < end, unsafe isAlike(question, region, high, action) { high += 1 }
+    streams.note(choice, low..<high)
+    if low == fault.lowerBound && high == fault.upperBound { return nil }
+    let base = unsafe region.pointee.firstPgoff
+    let wanted = (base + fault.lowerBound)..<(base + fault.upperBound)
+    let instance = unsafe question.pointee.instance!
+    if action == .lookUp, unsafe !instance.pointee.looksUpHere { return nil }
+    if action == .fill, unsafe !instance.isPrompt {
+      return Company(
+        before: (base + low)..<wanted.lowerBound, behind: wanted.upperBound..<(base + high))
+    }
+    unsafe question.pointee.wanted = wanted
+    unsafe question.pointee.pgoff = base + low
+    unsafe question.pointee.count = high - low
+    return nil
+  }
+
+  /// Whether a page beside a fault is missing, too, and needs the same to be done.
+  @inline(__always)
+  private mutating func isAlike(
+    _ question: UnsafeMutablePointer<Question>, _ region: UnsafeMutablePointer<RegionRecord>,
+    _ page: UInt64, _ action: FaultAction
+  ) -> Bool {
+    unsafe region.pointee.states.region(page) == .unmapped
+      && self.action(question, region.pointee.firstPgoff + page) == action
+  }
+
+  /// Asks for pages beside a fault, which was asked for before, as far as that keeps nobody waiting.
+  @inline(never)
+  mutating func fetch(
+    _ company: Company, beside region: UnsafeMutablePointer<RegionRecord>, _ kind: FaultKind
+  ) {
+    if !company.behind.isEmpty { unsafe fetch(company.behind, beside: region, kind) }
+    if !company.before.isEmpty { unsafe fetch(company.before, beside: region, kind) }
+  }
+
+  private mutating func fetch(
+    _ pages: Range<UInt64>, beside region: UnsafeMutablePointer<RegionRecord>, _ kind: FaultKind
+  ) {
+    guard unsafe mayFetch(region.pointee.instance), let question = unsafe questions.take() else {
+      return
+    }
+    unsafe question.pointee.kind = kind
+    unsafe question.pointee.access = uffd_access.prefetch.rawValue
+    unsafe question.pointee.region = unsafe region
+    unsafe question.pointee.instance = unsafe region.pointee.instance
+    unsafe question.pointee.backing = unsafe region.pointee.backing
+    unsafe question.pointee.pgoff = pages.lowerBound
+    unsafe question.pointee.count = pages.upperBound - pages.lowerBound
+    unsafe question.pointee.wanted = 0..<0
+    unsafe work(question)
+  }
+
+  /// With more questions open than this nothing is taken along.
+  private static let mostOpen = 64
+  /// Questions about pages that nobody waits for, of one reader about one instance.
+  private static let mostFetches = 4
+
+  /// Whether an instance has nothing better to do. A worker that is busy with pages that nobody waits for
+  /// keeps the next fault waiting.
+  private mutating func mayFetch(_ instance: UnsafeMutablePointer<InstanceRecord>) -> Bool {
+    guard questions.activeCount <= Self.mostOpen,
+      unsafe instance.inFlight.relaxed <= (instance.pointee.workers + 1) / 2
+    else { return false }
+    var open = 0
+    for index in 0..<questions.activeCount {
+      let other = unsafe questions.slots + Int(questions.active[index])
+      if unsafe other.isUnwanted, unsafe other.pointee.instance == instance { open += 1 }
+    }
+    return open < Self.mostFetches
+  }
+
+  /// Whether the pages of a fault are being fetched already. Backing pages are claimed; others are looked
+  /// for.
+  @inline(__always)
+  mutating func isFetched(_ question: UnsafeMutablePointer<Question>) -> Bool {
+    if unsafe questions.activeCount == 0 || question.pointee.claimed { return false }
+    let instance = unsafe question.pointee.instance!
+    return unsafe (instance.pointee.lends || !instance.isPrompt) && isUnderWay(question)
+  }
+
+  @inline(never)
+  private mutating func isUnderWay(_ question: UnsafeMutablePointer<Question>) -> Bool {
+    guard unsafe question.pointee.region != nil, questions.activeCount <= Self.mostOpen,
+      unsafe !question.isUnwanted
+    else { return false }
+    for index in 0..<questions.activeCount {
+      let other = unsafe questions.slots + Int(questions.active[index])
+      if unsafe other.isUnwanted, unsafe other.pointee.region == question.pointee.region,
+        unsafe other.pointee.pgoff <= question.pointee.pgoff,
+        unsafe question.pointee.pgoff + question.pointee.count
+          <= other.pointee.pgoff + other.pointee.count
+      {
+        return true
+      }
+    }
+    return false
+  }
+
+  /// Takes what nobody waits for out of a question.
+  private mutating func narrow(_ question: UnsafeMutablePointer<Question>) -> Company {
+    unsafe unclaim(question)
+    let low = unsafe max(question.pointee.pgoff, question.pointee.wanted.lowerBound)
+    let end = unsafe question.pointee.pgoff + question.pointee.count
+    let high = unsafe max(low, min(end, question.pointee.wanted.upperBound))
+    let company = unsafe Company(
+      before: question.pointee.pgoff..<low, behind: min(high, end)..<end)
+    unsafe question.pointee.pgoff = low
+    unsafe question.pointee.count = high - low
+    return company
+  }
+
+  /// Something stands in the way of a question that takes pages along: on without them. It holds no answer.
+  @inline(never)
+  mutating func shed(_ question: UnsafeMutablePointer<Question>) {
+    if unsafe question.isUnwanted {
+      unsafe unclaim(question)
+      if let order = unsafe question.pointee.order {
+        unsafe addFailure(to: order, question.pointee.count)
+      }
+      // Who waits for the pages looks again.
+      hasPublished = true
+      return unsafe end(question)
+    }
+    _ = unsafe narrow(question)
+    unsafe work(question)
+  }
+
+  /// Gives a question to the workers: what is waited for first.
+  @inline(never)
+  mutating func handFirst(_ question: UnsafeMutablePointer<Question>) {
+    guard unsafe question.takesAlong, unsafe !question.isUnwanted else {
+      return unsafe hand(question)
+    }
+    let (region, kind) = unsafe (question.pointee.region!, question.pointee.kind)
+    let company = unsafe narrow(question)
+    unsafe hand(question)
+    unsafe fetch(company, beside: region, kind)
+  }
+
+  /// The provider says that its answer will come later. From now on a fault of it is asked for alone, and
+  /// this one is.
+  @inline(never)
+  mutating func askLater(_ question: UnsafeMutablePointer<Question>) {
+    unsafe question.pointee.instance!.answersLater()
+    guard unsafe question.takesAlong, unsafe !question.isUnwanted else {
+      return unsafe park(question, .provider)
+    }
+    let (region, kind) = unsafe (question.pointee.region!, question.pointee.kind)
+    unsafe cancel(question)
+    unsafe questions.renew(question)
+    let company = unsafe narrow(question)
+    unsafe work(question)
+    unsafe fetch(company, beside: region, kind)
+  }
+
+  /// A worker did not come back in time with pages that nobody waits for. Whoever touches them may ask for
+  /// them anew, unless the worker could still account them.
+  mutating func leaveBehind(_ question: UnsafeMutablePointer<Question>) {
+    if unsafe question.pointee.instance!.pointee.isDirect { unsafe unclaim(question) }
+    if let order = unsafe question.pointee.order {
+      unsafe addFailure(to: order, question.pointee.count)
+      unsafe settle(order, question.pointee.count)
+      unsafe question.pointee.order = nil
+    }
+    unsafe question.pointee.region = nil
+    hasPublished = true
+  }
+}

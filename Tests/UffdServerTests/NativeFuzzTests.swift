@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mutated connections of the native protocol: nothing traps, what is accepted keeps the rules, pieces make no
+// difference, and no descriptor stays open. Input N is the same in every run.
+//
+// Which frame a descriptor came with cannot be known when many frames come at once, so that pieces are compared
+// where every frame has exactly the descriptors that it says.
+import Testing
+import UffdHost
+
+@testable import UffdServer
+
+@Suite("Native: fuzzing")
+struct NativeFuzzTests {
+  private static let inputs = 20_000
+
+  @Test("no stream breaks the rules")
+  func fuzz() {
+    var (accepted, refused, waiting) = (0, 0, 0)
+    for number in 0..<Self.inputs {
+      var random = NativeRandom(state: UInt64(number) &* 0xd6e8_feb8_6659_fd93)
+      var stream = random.element(NativeCorpus.streams)
+      for _ in 0...random.below(3) { mutate(&stream.bytes, &random) }
+      stream.descriptorsAt = positions(of: stream.bytes)
+      let isExact = !random.once(in: 8)
+      if !isExact { disturb(&stream.descriptorsAt, stream.bytes.count, &random) }
+
+      let whole = Self.deliver(stream, cuts: [])
+      if let refusal = whole.refusal {
+        refused += 1
+        let isSentence = !refusal.isEmpty && !refusal.hasSuffix(".") && !refusal.contains("\n")
+        #expect(isSentence && refusal.utf8.count < 300, "input \(number): \(refusal)")
+      } else if whole.said.isEmpty {
+        waiting += 1
+      } else {
+        accepted += 1
+      }
+      #expect(whole.complaint == nil, "input \(number): \(whole.complaint ?? "")")
+      let count = stream.bytes.count
+      let cuts = Set((0...random.below(5)).map { _ in random.below(count + 1) }).subtracting([0])
+      let cut = Self.deliver(stream, cuts: cuts.sorted())
+      #expect(cut.complaint == nil, "input \(number): \(cut.complaint ?? "")")
+      guard isExact else { continue }
+      #expect(
+        cut.said == whole.said && cut.refusal == whole.refusal,
+        "input \(number) cut at \(cuts.sorted()): \(cut), and whole \(whole)")
+    }
+    // The inputs must reach every outcome, else they prove nothing.
+    #expect(accepted > Self.inputs / 20 && refused > Self.inputs / 4 && waiting > Self.inputs / 100)
+  }
+
+  // MARK: Delivery
+
+  struct Heard {
+    var said: [String] = []
+    var refusal: String?
+    var complaint: String?
+  }
+
+  /// A descriptor that nobody holds any more is closed.
+  private struct Watched {
+    weak var descriptor: Descriptor?
+  }
+
+  private static func deliver(_ stream: NativeCorpus.Stream, cuts: [Int]) -> Heard {
+    var heard = Heard()
+    var watched: [Watched] = []
+    do {
+      var connection = NativeConnection()
+      let bounds = [0] + cuts + [stream.bytes.count]
+      for (from, to) in zip(bounds, bounds.dropFirst()) where heard.refusal == nil {
+        let descriptors = stream.descriptorsAt.filter { (from..<to).contains($0) }.map { _ in
+          // No number that is open, and close(2) does not mind.
+          Descriptor(owning: -1)
+        }
+        watched += descriptors.map { Watched(descriptor: $0) }
+        let outcome = connection.deliver(Array(stream.bytes[from..<to]), descriptors)
+        heard.said += outcome.requests.map(\.said)
+        heard.refusal = outcome.refusal
+        heard.complaint = heard.complaint ?? outcome.requests.lazy.compactMap(complaint).first
+      }
+      if heard.refusal != nil, watched.contains(where: { $0.descriptor != nil }) {
+        heard.complaint = "a refused connection has a descriptor open"
+      }
+    }
+    if watched.contains(where: { $0.descriptor != nil }) { heard.complaint = "open for ever" }
+    return heard
+  }
+
+  // MARK: The rules, a second time
+
+  private static func complaint(about request: ClientRequest) -> String? {
+    switch request.action {
+    case .attach(_, let regions, let backings), .addRegions(let regions, let backings):
+      if regions.isEmpty { return "no region" }
+      if Set(regions.compactMap(\.backing)) != Set(backings.indices) { return "\(backings.count)" }
+      return regions.lazy.compactMap(complaint).first
+    case .removeRegion(let start, let length):
+      return length == 0 || start > UInt64.max - length ? "removes \(start) \(length)" : nil
+    case .progress, .drain, .detach, .status: return request.id == 0 ? "no id" : nil
+    }
+  }
+
+  private static func complaint(about region: ClientRegion) -> String? {
+    let isAligned = [region.start, region.length, region.offset].allSatisfy {
+      $0 & (region.pageSize - 1) == 0
+    }
+    let isSize = region.pageSize.nonzeroBitCount == 1 && region.pageSize >= 4096
+    let most = UInt64(Int64.max)
+    let isInside =
+      region.length > 0 && region.length <= most && region.start <= most - region.length
+      && region.offset <= most - region.length
+    return isSize && isAligned && isInside ? nil : "\(region)"
+  }
+
+  // MARK: Inputs
+
+  /// Where the descriptors have to ride: on the first byte of every frame that says so.
+  private func positions(of bytes: [UInt8]) -> [Int] {
+    var (positions, start): ([Int], Int) = ([], NativeWire.magic.count)
+    while start + NativeWire.headerBytes <= bytes.count {
+      let header = Array(bytes[start..<(start + NativeWire.headerBytes)])
+      let length = header[..<4].reversed().reduce(0) { $0 << 8 | Int($1) }
+      let count = Int(header[6]) | Int(header[7]) << 8
+      positions += [Int](repeating: start, count: min(count, NativeWire.mostDescriptors))
+      if length < NativeWire.headerBytes { break }
+      start += length
+    }
+    return positions
+  }
+
+  private func disturb(_ positions: inout [Int], _ count: Int, _ random: inout NativeRandom) {
+    guard count > 0 else { return }
+    if random.once(in: 2) || positions.isEmpty {
+      positions += (0...random.below(3)).map { _ in random.below(count) }
+    } else {
+      positions.remove(at: random.below(positions.count))
+    }
+    positions.sort()
+  }
+
+  private func mutate(_ bytes: inout [UInt8], _ random: inout NativeRandom) {
+    guard bytes.count > 8 else { return }
+    // The magic is left alone more often than not.
+    let at = random.once(in: 40) ? random.below(8) : 8 + random.below(bytes.count - 8)
+    let end = min(at + random.below(50), bytes.count)
+    switch random.below(8) {
+    case 0: bytes[at] ^= 1 << UInt8(random.below(8))
+    case 1: bytes[at] = UInt8(random.below(256))
+    case 2: bytes.removeSubrange(at..<end)
+    case 3: bytes.insert(contentsOf: bytes[at..<end], at: end)
+    case 4: bytes.removeSubrange(at...)
+    case 5:
+      // A word that means something, where words lie.
+      let word = random.element([0, 1, 2, 5, 8, 16, 24, 48, 4096, 65536, UInt32.max])
+      let place = at & ~3
+      for index in 0..<4 where place + index < bytes.count {
+        bytes[place + index] = UInt8(truncatingIfNeeded: word >> (8 * UInt32(index)))
+      }
+    case 6: bytes += random.element(NativeCorpus.streams).bytes.dropFirst(48)
+    default:
+      let frame = random.element([
+        NativeRequests.plain(5), NativeRequests.remove(), NativeRequests.attach(),
+        NativeRequests.hello(),
+      ])
+      bytes.insert(contentsOf: frame, at: random.once(in: 2) ? bytes.count : at)
+    }
+  }
+}
+
+/// SplitMix64. A test that fails must fail again.
+private struct NativeRandom {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var mixed = state
+    mixed = (mixed ^ (mixed &>> 30)) &* 0xbf58_476d_1ce4_e5b9
+    mixed = (mixed ^ (mixed &>> 27)) &* 0x94d0_49bb_1331_11eb
+    return mixed ^ (mixed &>> 31)
+  }
+  mutating func below(_ count: Int) -> Int { Int(next() % UInt64(count)) }
+  mutating func once(in count: Int) -> Bool { below(count) == 0 }
+  mutating func element<Element>(_ all: [Element]) -> Element { all[below(all.count)] }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// The state of a server as JSON and back, for people, and the conversation in which it is asked for.
+import Testing
+import UffdHost
+
+@testable import UffdServer
+
+@Suite struct StatusReportTests {
+  private var report: StatusReport {
+    var report = StatusReport()
+    report.pid = 4711
+    report.provider = "shmem"
+    report.phase = "draining"
+    report.uptimeNanoseconds = 90_000_000_000
+    (report.connections, report.handshakes) = (3, 1)
+    (report.clientsServed, report.clientsDrained, report.clientsGone) = (7, 3, 2)
+    report.refused = 5
+    var session = StatusReport.Session()
+    (session.id, session.pid, session.uid) = (6, 99, 1000)
+    (session.dialect, session.phase) = ("firecracker", "serving")
+    session.sinceNanoseconds = 5
+    session.isConnected = true
+    (session.bytes, session.residentBytes, session.missingBytes) = (1 << 20, 1 << 19, 1 << 18)
+    (session.discardedBytes, session.poisonedBytes) = (1 << 18, 4096)
+    (session.faultsMissing, session.faultsMinor, session.parked) = (1234, 5, 2)
+    (session.errors, session.givenUp) = (1, 3)
+    session.latency = StatusReport.Latency(p50: 9_000, p90: 12_000, p99: 40_000, maximum: 2_000_000)
+    session.regionCount = 2
+    session.regions = [
+      StatusReport.Region(
+        start: 0x7f00_0000_0000, bytes: 1 << 20, offset: 4096, pageSize: 4096,
+        residentBytes: 1 << 19, missingBytes: 1 << 18, poisonedBytes: 4096, discardedBytes: 1 << 18)
+    ]
+    var child = StatusReport.Session()
+    (child.id, child.parent, child.dialect, child.isTruncated) = (8, 6, "firecracker", true)
+    report.sessions = [session, child]
+    return report
+  }
+
+  @Test func `what is written can be read again`() throws {
+    #expect(try StatusReport(parsing: report.json()) == report)
+    #expect(try StatusReport(parsing: StatusReport().json()) == StatusReport())
+  }
+
+  @Test func `people see a line for the server, a table, and regions`() {
+    let text = report.text
+    let lines = text.split(separator: "\n").map(String.init)
+    #expect(lines[0] == "server   pid 4711, provider 'shmem', draining, up 1 min 30 s")
+    #expect(
+      lines[1]
+        == "clients  2 now; 7 served, 3 drained, 2 gone, 5 refused; 3 connections, 1 handshakes")
+    #expect(lines[2].hasPrefix("id  pid  user  dialect"))
+    #expect(
+      lines[3].contains("75.0 %") && lines[3].contains("1,239") && lines[3].contains("9.0 us"))
+    #expect(
+      text.contains(
+        "client 6\n  0x7f0000000000  1 MiB at 4096, pages of 4 KiB: 512 KiB resident, 256 KiB missing, "
+          + "256 KiB discarded, 4 KiB poisoned\n  and 1 other regions\n"))
+    #expect(text.contains("client 8\n  forked by client 6\n"))
+    #expect(lines.allSatisfy { $0.last != " " })
+    #expect(StatusReport().text.split(separator: "\n").count == 2)
+  }
+
+  @Test func `a server cannot steer the terminal`() {
+    var report = report
+    report.provider = "\u{1b}[2J\n"
+    report.sessions[0].dialect = "\u{1b}]0;x\u{7}"
+    #expect(report.text.unicodeScalars.allSatisfy { $0.value >= 0x20 || $0 == "\n" })
+  }
+
+  @Test(arguments: ["", "[]", "{}", "{\"server\": 1}", "{\"server\": {}", "nonsense"])
+  func `what is no state of a server is not taken for one`(text: String) {
+    #expect(throws: Refusal.self) { try StatusReport(parsing: text) }
+  }
+
+  /// The server's side of the conversation, as the dialect speaks it.
+  private func answers(_ reply: ClientReply) throws -> [UInt8] {
+    var dialect = Native()
+    var inbox = Inbox()
+    inbox.bytes = NativeStatusConversation().opening
+    let greeting = dialect.greeting()
+    #expect(try dialect.next(&inbox) == nil)
+    return greeting + dialect.encode(reply, to: 2)
+  }
+
+  @Test(arguments: [1, 7, 100_000]) func `the answer is put together from pieces of any size`(
+    piece: Int
+  ) throws {
+    let json = String(repeating: report.json(), count: 100)
+    let bytes = try answers(.status(json))
+    #expect(bytes.count > 2 * NativeWire.mostFrameBytes)
+    var conversation = NativeStatusConversation()
+    var sent: [UInt8] = []
+    var result: String?
+    for start in stride(from: 0, to: bytes.count, by: piece) {
+      switch try conversation.take(Array(bytes[start..<min(bytes.count, start + piece)])) {
+      case .wants(let more): sent += more
+      case .has(let text): result = text
+      }
+    }
+    #expect(result == json)
+    // The question is one that the dialect understands.
+    if piece < 100 {
+      var dialect = Native()
+      var inbox = Inbox()
+      inbox.bytes = NativeStatusConversation().opening + sent
+      let request = try dialect.next(&inbox)
+      #expect(request?.id == 2)
+      guard case .status = request?.action else { throw Lateness(what: "STATUS") }
+    }
+  }
+
+  @Test func `a refusal and another protocol are told apart`() throws {
+    var conversation = NativeStatusConversation()
+    let refusal = try answers(.refused("you may not"))
+    #expect(throws: Refusal("it refuses: you may not")) { try conversation.take(refusal) }
+    var other = NativeStatusConversation()
+    #expect(throws: Refusal("it does not speak the native dialect")) {
+      try other.take(Array("HTTP/1.1 400".utf8))
+    }
+  }
+}
