@@ -52,7 +52,7 @@ struct Server: Sendable {
 
   /// Waits until somebody listens at the path, without connecting to it.
   static func isListening(at path: String, _ child: Child) async throws -> Bool {
-    for _ in 0..<2000 {
+    for _ in 0..<6000 {
       if FileManager.default.fileExists(atPath: path), accepts(path) { return true }
       if kill(child.pid, 0) != 0 { return false }
       try await Task.sleep(for: .milliseconds(10))
@@ -168,7 +168,7 @@ struct Service: Sendable {
     let seed = provider[0] == "slow" ? "seed=7" : "pattern=7"
     let command =
       [Checkout.uffdhost, "serve", "--provider", name] + provider.dropFirst()
-      + [seed, "size=\(object)", "--listen", socket] + options
+      + [seed, "size=\(object)", "--listen", socket, "--exit-with-parent"] + options
     guard let mostDescriptors else { return command }
     return ["/bin/sh", "-c", "ulimit -n \(mostDescriptors) && exec \"$@\"", "sh"] + command
   }
@@ -198,7 +198,11 @@ struct Service: Sendable {
     _ body: @Sendable (Server) async throws -> Void
   ) async throws -> Outcome {
     try await Child.run(arguments, options) { child in
-      try #require(await Server.isListening(at: socket, child), "uffdhost serve does not listen")
+      guard try await Server.isListening(at: socket, child) else {
+        // It ends with what it has to say.
+        Issue.record("uffdhost serve does not listen")
+        return child.send(SIGTERM)
+      }
       let server = Server(child: child, socket: socket, object: object, client: programs.client)
       var before = server.descriptors
       // It may still be busy with its own beginning.

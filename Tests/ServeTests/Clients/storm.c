@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <linux/userfaultfd.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -15,6 +16,9 @@ struct storm {
   struct client *client;
   struct ledger *ledger;
   uint64_t started, deadline;
+  /* Readers of it discard; once it was written, nobody does so any more. */
+  pthread_rwlock_t discards;
+  int discards_are_over;
 };
 
 /* Mostly a page of a small window, which moves over the memory once: there all meet at pages that are missing. */
@@ -26,6 +30,7 @@ static uint64_t choose_page(struct storm *storm, struct chance *chance) {
 }
 
 static void start(struct storm *storm) {
+  *storm = (struct storm){.discards = PTHREAD_RWLOCK_INITIALIZER};
   storm->client = client_open(UFFD_FEATURE_EVENT_REMOVE);
   storm->ledger = ledger_new(storm->client);
   storm->started = now_ns();
@@ -43,7 +48,9 @@ static void discard_some(struct storm *storm, struct chance *chance) {
   uint64_t first = choose_page(storm, chance);
   uint64_t most = storm->client->page == 4096 ? 8 : 2, count = 1 + draw_below(chance, most);
   int advice = is_shared(storm->client->memory) && draw_below(chance, 2) ? MADV_REMOVE : MADV_DONTNEED;
-  ledger_discard(storm->ledger, first, count, advice);
+  pthread_rwlock_rdlock(&storm->discards);
+  if (!storm->discards_are_over) ledger_discard(storm->ledger, first, count, advice);
+  pthread_rwlock_unlock(&storm->discards);
 }
 
 /* Looks without a lock. Only word 3 is ever written. */
@@ -88,6 +95,12 @@ static void *breathe_and_drain(void *argument) {
   struct storm *storm = argument;
   if (thread_number > 0) return breathe(argument);
   pause_ns((uint64_t)(options->seconds * 3e8));
+  /* When nobody watches it any more, a private mapping that is given back shows its file again. */
+  if (storm->client->memory == SHMEM_PRIVATE) {
+    pthread_rwlock_wrlock(&storm->discards);
+    storm->discards_are_over = 1;
+    pthread_rwlock_unlock(&storm->discards);
+  }
   native_drain(storm->client);
   return NULL;
 }
