@@ -35,10 +35,19 @@ package protocol Service {
 package struct InstanceService: Service {
   private let host: Host
   private let instance: Instance
+  private let recording: Recording?
+  private let prefetch: [Range<UInt64>]
 
-  package init(_ host: Host, _ instance: Instance) {
+  /// What all clients touch is noted in `recording`; the granules of `prefetch` are filled in each before it
+  /// touches them.
+  package init(
+    _ host: Host, _ instance: Instance, recording: Recording? = nil,
+    prefetch: [Range<UInt64>] = []
+  ) {
     self.host = host
     self.instance = instance
+    self.recording = recording
+    self.prefetch = prefetch
   }
 
   package var provider: String { instance.provider.name }
@@ -48,8 +57,10 @@ package struct InstanceService: Service {
     _ identity: ClientIdentity, uffd: Descriptor, regions: [ClientRegion], backings: [Descriptor],
     onEnd: @escaping @Sendable (any ServedClient, Client.End) -> Void
   ) throws(HostError) -> any ServedClient {
-    try Client(
-      instance, identity, uffd: uffd, regions: regions, backings: backings,
+    let client = try Client(
+      instance, identity, uffd: uffd, regions: regions, backings: backings, recording: recording,
       onEnd: { client, end in onEnd(client, end) })
+    if !prefetch.isEmpty { _ = client.prefetch(prefetch) }
+    return client
   }
 }

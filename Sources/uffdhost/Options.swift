@@ -103,8 +103,8 @@ extension Command {
   private static func workingSet(_ words: Words) throws(HostError) -> Command {
     for name in [OptionName.record, .replay] where words.contains(name) {
       throw .usage(
-        "'\(name.spelled)' belongs to a run: 'uffdhost --provider LIB \(name.spelled) FILE'; "
-          + "'workingset' shows a file")
+        "'\(name.spelled)' belongs to a run or to 'serve': 'uffdhost --provider LIB "
+          + "\(name.spelled) FILE'; 'workingset' shows a file")
     }
     try accept([.json], of: "workingset", in: words)
     guard words.operands.count > 1 else {
@@ -113,7 +113,7 @@ extension Command {
     guard words.operands[1] == "show" else {
       throw .usage(
         "'workingset' cannot \(words.operands[1].quoted): it can show a file; recording and replaying are "
-          + "the options '--record' and '--replay' of a run")
+          + "the options '--record' and '--replay' of a run and of 'serve'")
     }
     guard words.operands.count > 2, !words.operands[2].isEmpty else {
       throw .usage("'workingset show' needs a file: 'uffdhost workingset show FILE'")
@@ -149,10 +149,7 @@ extension Command {
     var run = RunOptions(provider: provider)
     for word in words.operands { run.parameters.append(try parameter(word)) }
     for option in words.options { try run.apply(option) }
-    if run.record != nil, run.replay != nil {
-      throw .usage(
-        "'--record' sees only what faults, and '--replay' takes the faults away; use one of them")
-    }
+    try WorkingSetEnds.check(record: run.record, replay: run.replay)
     return run
   }
 

@@ -5,6 +5,7 @@ import Glibc
 import UffdHost
 import UffdReport
 import UffdServer
+import UffdWorkingSet
 
 struct ServeCommand {
   private let options: ServeOptions
@@ -31,15 +32,27 @@ struct ServeCommand {
     let provider = try Provider.load(options.provider)
     let host = try makeHost(log)
     let instance = try host.openForClients(provider, parameters: options.parameters)
+    let sets = try WorkingSetEnds(
+      record: options.record, replay: options.replay, instance, options.parameters)
     let listener: Listener
     if let passed {
       listener = passed
     } else {
       listener = try Listener(path: options.listen ?? "", mode: options.socketMode, owner: owner)
     }
-    let code = try Server(
-      serverOptions, listener, Dialects.all, InstanceService(host, instance), signals, manager, log
+    let service = InstanceService(
+      host, instance, recording: sets.recording, prefetch: sets.input?.set.runs() ?? [])
+    var code = try Server(
+      serverOptions, listener, Dialects.all, service, signals, manager, log
     ).run()
+    do throws(HostError) {
+      if let (file, set) = try sets.store() {
+        log.sink(.info, "\(set.entries.count) granules were recorded into \(file.quoted)")
+      }
+    } catch {
+      log.sink(.error, error.message)
+      if code == 0 { code = 1 }
+    }
     close(instance, log)
     return code
   }

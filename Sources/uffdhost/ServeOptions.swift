@@ -25,6 +25,9 @@ struct ServeOptions: Sendable, Equatable {
   var onError = FailurePolicy.poison
   var deadlineNanoseconds: UInt64 = 10_000_000_000
   var mostMemory: UInt64 = 4 << 30
+  /// Where the working set of all clients together is written to, and which one is filled in each.
+  var record: String?
+  var replay: String?
   var log = ServerLog.Format.text
   var logLevel = LogLevel.info
 
@@ -33,7 +36,8 @@ struct ServeOptions: Sendable, Equatable {
 
 extension ServeOptions {
   private static let accepted: [OptionName] =
-    [.provider, .readers, .onError, .deadline] + OptionName.allCases.filter { $0.owner == "serve" }
+    [.provider, .readers, .onError, .deadline, .record, .replay]
+    + OptionName.allCases.filter { $0.owner == "serve" }
 
   /// Largest numbers that are accepted.
   private enum Limit {
@@ -56,6 +60,7 @@ extension ServeOptions {
       try apply(option)
     }
     server.killsRefused = onError == .kill
+    try WorkingSetEnds.check(record: record, replay: replay)
   }
 
   private mutating func apply(_ option: Words.Option) throws(HostError) {
@@ -64,6 +69,8 @@ extension ServeOptions {
     case .readers: readers = try value.number(1...Command.Limit.readers)
     case .onError: onError = try value.oneOf(FailurePolicy.allCases)
     case .deadline: deadlineNanoseconds = try value.seconds(limit: Command.Limit.deadlineSeconds)
+    case .record: record = try value.path()
+    case .replay: replay = try value.path()
     case .listen: listen = option.value
     case .socketMode: socketMode = try value.mode()
     case .socketOwner: socketOwner = try value.owner()

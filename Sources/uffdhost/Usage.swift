@@ -25,7 +25,7 @@ enum Usage {
                                kernel; without LIB of the providers that come along
       uffdhost workingset show FILE
                                what a recorded working set holds; recording and
-                               replaying are options of a run
+                               replaying are options of a run and of 'serve'
       uffdhost doctor          what works on this system, what does not, how to mend it
       uffdhost help [LIB]      this page, or a provider's summary and parameters
 

@@ -213,11 +213,12 @@ private let refused: [(String, String)] = [
   (
     "workingset record a",
     "'workingset' cannot 'record': it can show a file; recording and replaying are the options "
-      + "'--record' and '--replay' of a run"
+      + "'--record' and '--replay' of a run and of 'serve'"
   ),
   (
     "workingset show a --record b",
-    "'--record' belongs to a run: 'uffdhost --provider LIB --record FILE'; 'workingset' shows a file"
+    "'--record' belongs to a run or to 'serve': 'uffdhost --provider LIB --record FILE'; "
+      + "'workingset' shows a file"
   ),
   ("inspect a --record b", "option '--record' has no meaning for 'inspect'; leave it out"),
   ("doctor --private", "option '--private' has no meaning for 'doctor'; leave it out"),

@@ -35,6 +35,8 @@ private struct Strange: Error {}
 private let settings: [(String, @Sendable (inout ServeOptions) -> Void)] = [
   ("--readers 4", { $0.readers = 4 }),
   ("--on-error hold", { $0.onError = .hold }),
+  ("--record a.ws", { $0.record = "a.ws" }),
+  ("--replay a.ws", { $0.replay = "a.ws" }),
   ("--on-error kill", { ($0.onError, $0.server.killsRefused) = (.kill, true) }),
   ("--deadline 0.5", { $0.deadlineNanoseconds = 500_000_000 }),
   ("--socket-mode 0660", { $0.socketMode = 0o660 }),

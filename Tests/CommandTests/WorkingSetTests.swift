@@ -216,4 +216,33 @@ struct WorkingSetTests {
     #expect(report["installed"]["poisoned"] == .number(0))
     #expect(report["replay"]["granules"] == .number(128))
   }
+
+  @Test(
+    "a server records what its clients touch, and fills it in the next ones",
+    .enabled(if: Checkout.find("python3") != nil, "there is no python3"))
+  func served() async throws {
+    let scratch = try Scratch()
+    let set = scratch.path + "/set"
+    func serve(_ words: [String]) async throws -> Outcome {
+      try await uffdhost(
+        ["serve", "--provider", "anon", "pattern=7", "size=4M", "--listen", scratch.path + "/s"]
+          + words + [
+            "--run",
+            "python3 '\(Checkout.root)/Examples/python/lazy_array.py' \"$UFFDHOST_SOCKET\" --size 4194304",
+          ])
+    }
+    let recorded = try await serve(["--record", set])
+    #expect(recorded.code == 0, "\(recorded.story)")
+    #expect(recorded.errors.contains("granules were recorded into '\(set)'"), "\(recorded.story)")
+    let shown = try JSONValue(
+      parsing: try await uffdhost(["workingset", "show", set, "--json"]).output)
+    #expect((1..<1024).contains(shown["granules"].number), "\(recorded.story)")
+    let replayed = try await serve(["--replay", set])
+    #expect(replayed.code == 0, "\(replayed.story)")
+    let other = try await uffdhost([
+      "serve", "--provider", "anon", "pattern=8", "size=4M", "--listen", scratch.path + "/s",
+      "--replay", set,
+    ])
+    #expect(other.code == 2 && other.errors.contains("belongs to other content"), "\(other.story)")
+  }
 }
