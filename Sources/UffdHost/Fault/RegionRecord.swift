@@ -158,10 +158,13 @@ enum RegionIdentifier {
   func overlaps(_ start: UInt64, _ length: UInt64) -> Bool {
     let (end, overflow) = start.addingReportingOverflow(length)
     if overflow { return true }
-    for index in 0..<count {
-      let region = unsafe regions[index]
-      if unsafe start < region.end && region.pointee.start < end { return true }
+    // Of regions that do not overlap each other, the last one that begins before the end.
+    var low = 0
+    var high = count
+    while low < high {
+      let middle = (low + high) / 2
+      if unsafe regions[middle].pointee.start < end { low = middle + 1 } else { high = middle }
     }
-    return false
+    return unsafe low > 0 && start < regions[low - 1].end
   }
 }
