@@ -146,18 +146,18 @@ struct PrefetchTests {
       let region = try instance.map()
       scene.state[\.delay_us] = 5_000
       scene.state[\.most] = 1
-      // Ten seconds of work for one worker.
-      let prefetch = try region.prefetch((0..<2000).map { $0 * 10..<($0 * 10 + 1) })
+      // 45 seconds of work for one worker.
+      let prefetch = try region.prefetch((0..<9000).map { $0 * 10..<($0 * 10 + 1) })
       #expect(scene.state.wait(for: \.allocs, atLeast: 3))
       var longest: UInt64 = 0
       for index in 0..<10 as Range<UInt64> {
         let before = monotonicNanoseconds()
-        #expect(region.holdsContent(90_000 + index * 100))
+        #expect(region.holdsContent(95_000 + index * 100))
         longest = max(longest, monotonicNanoseconds() - before)
       }
       #expect(!prefetch.progress.isFinished)
-      // One hook that runs already, and its own.
-      #expect(longest < 100_000_000, "\(longest) ns")
+      // One hook that runs already, and its own; and whatever else this machine does.
+      #expect(longest < 1_000_000_000, "\(longest) ns")
       region.detach()
       #expect(eventually { prefetch.progress.isFinished })
     }
