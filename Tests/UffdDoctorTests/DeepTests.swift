@@ -39,13 +39,13 @@ private let acceptedReasons = [
   "Deep probes", .serialized,
   .enabled(if: !underThreadSanitizer, "probes fork, which the thread sanitizer cannot follow"))
 struct DeepTests {
-  @Test("every behaviour holds here or does not apply, for a stated reason, within 15 s")
+  @Test("every behaviour holds here or does not apply, for a stated reason, within a minute")
   func everyBehaviour() {
     let started = clinux_now()
     var seen: [String] = []
     let report = Doctor.run(deep: true) { seen.append($0.id) }
     let seconds = Double(clinux_now() - started) / 1e9
-    #expect(seconds < 15)
+    #expect(seconds < 60)
     #expect(seen == report.checks.map(\.id))
     let probes = report.checks.filter { $0.id.hasPrefix("probe.") }
     #expect(probes.map(\.title) == ids)

@@ -101,8 +101,8 @@ extension Reader {
     return true
   }
 
-  /// Whether a region would read right if the kernel served it alone. Without a fill nothing says that private pages
-  /// of a file are still zero after they were given back.
+  /// Whether a region would read right if the kernel served it alone. Without a fill nothing says that
+  /// private pages of a file are still zero after they were given back.
   private mutating func isSettled(
     _ region: UnsafeMutablePointer<RegionRecord>, byFillOf began: UInt64?
   ) -> Bool {
