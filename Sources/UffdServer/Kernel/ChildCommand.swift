@@ -8,6 +8,7 @@ import UffdHost
 final class ChildCommand {
   private let pid: pid_t
   private let pidfd: Descriptor
+  private var isReaped = false
   /// Readable when it has ended.
   var fd: Int32 { pidfd.fd }
 
@@ -73,12 +74,19 @@ final class ChildCommand {
     return variables
   }
 
+  /// A command that outlives the server leaves no zombie to a process that goes on.
+  deinit {
+    if isReaped { return }
+    _ = try? KernelThread("uffd-reaper") { [pid] in waitpid(pid, nil, 0) }
+  }
+
   func send(_ signal: Int32) { _ = clinux_pidfd_kill(pidfd.fd, signal) }
 
   /// Its exit code, 128 and the signal's number if one ended it; nil: it runs.
   func exitCode() -> Int32? {
     var status: Int32 = 0
     guard unsafe waitpid(pid, &status, WNOHANG) == pid else { return nil }
+    isReaped = true
     return status & 0x7f == 0 ? status >> 8 & 0xff : 128 + (status & 0x7f)
   }
 }
