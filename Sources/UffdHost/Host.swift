@@ -57,6 +57,7 @@ public final class Host: Sendable {
       throw HostError(.usage, "a fault needs a deadline of at least 1 nanosecond")
     }
     self.options = options
+    openPagemap()
     // The session last: once its readers run, only `deinit` ends them.
     publisher = try Userfaultfd(wanted: [], mask: options.tuning.featureMask)
     session = try Session(options, Reporter(options.log))

@@ -31,6 +31,8 @@ private func serve(
   let path = scratch.path + "/s"
   var childOptions = idle
   childOptions.environment = environment
+  // Programs that ask it stand in line with those of other tests.
+  childOptions.limit = 300
   return try await Child.run(
     wrapper + [Checkout.uffdhost, "serve", "--provider", "anon", "pattern=1", "size=1M"]
       + ["--listen", path] + options, childOptions

@@ -7,6 +7,9 @@ private let pagemap: Descriptor? = {
   return fd >= 0 ? Descriptor(owning: fd) : nil
 }()
 
+/// Opens the page map now, so that a host has all its descriptors from the start.
+func openPagemap() { _ = pagemap }
+
 /// Whether this process has a page mapped at `address` (bit 63 of /proc/self/pagemap; proc_pid_pagemap(5)).
 /// Nil where the file cannot be read. Tells an EEXIST of hugetlb that means "present" from one that means
 /// "the pool is empty". Not inlined: rare, and its first use opens the file.
