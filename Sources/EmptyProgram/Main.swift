@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 A program that opens the library it is given and ends. `uffdhost
+// SPDX-License-Identifier: Apache-2.0
+// A program that opens the library it is given and ends. `uffdhost
 // bench` compares the command's start with it.
 import Glibc
 

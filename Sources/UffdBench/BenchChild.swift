@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 The child process: one repetition. A process of its own for each, so
+// SPDX-License-Identifier: Apache-2.0
+// The child process: one repetition. A process of its own for each, so
 // that every subject begins with the same empty address space, and whatever hangs or crashes takes nothing
 // along.
 import CBench

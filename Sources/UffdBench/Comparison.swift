@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 Two runs beside each other. Ratios are compared, not times: they mean
+// SPDX-License-Identifier: Apache-2.0
+// Two runs beside each other. Ratios are compared, not times: they mean
 // the same on another day, and nearly the same on another machine. Pure.
 import UffdReport
 

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 A report that was saved as JSON, read again. Reads what BenchReport
+// SPDX-License-Identifier: Apache-2.0
+// A report that was saved as JSON, read again. Reads what BenchReport
 // writes and other JSON too, strictly, but not for strangers: a user names the file.
 public import UffdHost
 

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 `uffdhost bench [LIB] [key=value ...]`: measures beside the handler
+// SPDX-License-Identifier: Apache-2.0
+// `uffdhost bench [LIB] [key=value ...]`: measures beside the handler
 // in C and the kernel, and compares with an earlier run.
 import Glibc
 import UffdBench

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 Wrong answers on the fault path. The pages in question are poisoned
+// SPDX-License-Identifier: Apache-2.0
+// Wrong answers on the fault path. The pages in question are poisoned
 // and the process ends with 1 and a report; a broken contract closes all pages of the provider, a failure
 // only its own.
 import TestSupport

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 The programs in C that the tests run, compiled once for all of them:
+// SPDX-License-Identifier: Apache-2.0
+// The programs in C that the tests run, compiled once for all of them:
 // the client, a minimal handler, a slow provider.
 import Foundation
 import TestSupport

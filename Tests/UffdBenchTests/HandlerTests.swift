@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 The handler in C serves what it should, and a wrong byte does not
+// SPDX-License-Identifier: Apache-2.0
+// The handler in C serves what it should, and a wrong byte does not
 // pass. Whatever faults runs in a child process.
 import CBench
 import Glibc

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 Other processes as clients of the core: their memory is right
+// SPDX-License-Identifier: Apache-2.0
+// Other processes as clients of the core: their memory is right
 // whatever they do with it, and each is let go only when nothing of it is missing.
 
 import FaultInjection

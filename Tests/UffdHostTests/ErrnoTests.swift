@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 What the kernel does not answer on demand, from a call table: each
+// SPDX-License-Identifier: Apache-2.0
+// What the kernel does not answer on demand, from a call table: each
 // errno ends as the playbook says, without a busy loop and without a thread that sleeps for ever.
 
 import CLinux

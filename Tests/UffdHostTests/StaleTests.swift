@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 The one exclusion, on the real kernel: without it a client reads the
+// SPDX-License-Identifier: Apache-2.0
+// The one exclusion, on the real kernel: without it a client reads the
 // provider's old bytes in pages that it has just given back; with it, never.
 
 import CLinux

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 The filemap: add, remove, discard and lookup agree, also where an
+// SPDX-License-Identifier: Apache-2.0
+// The filemap: add, remove, discard and lookup agree, also where an
 // install fails half-way, and the accounting returns what it took.
 import UffdPluginABI
 

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 End to end: the provider behind the real host on the real
+// SPDX-License-Identifier: Apache-2.0
+// End to end: the provider behind the real host on the real
 // userfaultfd, every byte compared. A machine without permission or huge pages skips these with the reason.
 import CLinux
 import Glibc

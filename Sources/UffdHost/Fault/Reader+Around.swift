@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 Pages that a fault takes along (FaultAround.swift says how many).
+// SPDX-License-Identifier: Apache-2.0
+// Pages that a fault takes along (FaultAround.swift says how many).
 // Where the answer costs nothing but the copying they are part of the fault's own question: one question,
 // one install. Where it takes time they have a question of their own, behind the fault's.
 //

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 Letting a client go: fill everything, or poison it; then stop
+// SPDX-License-Identifier: Apache-2.0
+// Letting a client go: fill everything, or poison it; then stop
 // watching. A uffd is never closed and a range never unregistered while pages are missing.
 
 extension Reader {

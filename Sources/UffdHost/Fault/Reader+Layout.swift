@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 A client changes its address space: UNMAP, REMAP, FORK, and growth
+// SPDX-License-Identifier: Apache-2.0
+// A client changes its address space: UNMAP, REMAP, FORK, and growth
 // that no event tells. Its region table follows; whatever was under way for the old places is dropped, and
 // who sleeps there is woken to ask again.
 

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 The thread that reads faults and installs their pages: of this
+// SPDX-License-Identifier: Apache-2.0
+// The thread that reads faults and installs their pages: of this
 // process, which all readers of a host serve, and of the clients that are this reader's own. All of the
 // fault path runs here, on plain data at fixed addresses: no allocation, no reference count, no lock but
 // the exclusion.

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 Faults of a client in memory that it has not handed over: places
+// SPDX-License-Identifier: Apache-2.0
+// Faults of a client in memory that it has not handed over: places
 // where regions were, and pages that wait until it says what they are. Its reader's own.
 
 /// What a reader knows of a client's other memory.

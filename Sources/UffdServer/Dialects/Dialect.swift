@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 What a dialect is: how a client says over a socket what it hands
+// SPDX-License-Identifier: Apache-2.0
+// What a dialect is: how a client says over a socket what it hands
 // over, and how it is answered. Pure: bytes and descriptors in, requests out; nothing here knows a socket.
 // A dialect is one file.
 package import UffdHost

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 The native protocol, as docs/protocol.md says it: a magic, a HELLO
+// SPDX-License-Identifier: Apache-2.0
+// The native protocol, as docs/protocol.md says it: a magic, a HELLO
 // each way, then frames with an id that the answer repeats. Every connection has its own value of this
 // type, on its server's thread.
 import UffdHost

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 What the bodies of the native protocol's requests say, and the rules
+// SPDX-License-Identifier: Apache-2.0
+// What the bodies of the native protocol's requests say, and the rules
 // of form that docs/protocol.md sets for them. Pure.
 import UffdHost
 

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 The numbers of the native protocol (docs/protocol.md), and how its
+// SPDX-License-Identifier: Apache-2.0
+// The numbers of the native protocol (docs/protocol.md), and how its
 // frames are cut out of bytes and put together. Pure: knows no descriptor and no meaning.
 
 /// The numbers that both sides know.

@@ -1,4 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0 The tests' own provider (Providers/test_provider.c): compiled when
+// SPDX-License-Identifier: Apache-2.0
+// The tests' own provider (Providers/test_provider.c): compiled when
 // first needed, loaded like any other, with its knobs and counters at hand.
 
 import FaultInjection
