@@ -37,6 +37,16 @@ struct DiscardTests {
     }
   }
 
+  @Test("MADV_REMOVE while another mapping of the file waits for the same page", arguments: [1, 2])
+  func siblingRace(_ readers: Int) async throws {
+    var service = Service.slow("delay=50")
+    service.options += ["--readers", "\(readers)"]
+    try await service.run { server in
+      try await server.play(
+        "remove --mode sibling-race --memory shmem --dialect native --rounds 3000 --threads 4")
+    }
+  }
+
   @Test("MADV_REMOVE reaches every mapping of the file", arguments: ["shmem", "hugetlb"])
   func siblings(_ memory: String) async throws {
     try needHugePages(memory)

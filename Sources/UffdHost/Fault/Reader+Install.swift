@@ -41,7 +41,9 @@ extension Reader {
       .around, question.unwanted(before: question.pointee.pgoff + settled))
     if unsafe question.pointee.claimed {
       let states = unsafe question.pointee.backing!.pointee.states
-      for index in 0..<settled { unsafe states.set(question.pointee.pgoff + index, .present) }
+      for index in 0..<settled {
+        _ = unsafe states.replace(question.pointee.pgoff + index, .filling, with: .present)
+      }
     }
     exclusion.endInstall()
 
@@ -66,13 +68,28 @@ extension Reader {
 
   /// How many pages from the start are still to be filled with content.
   private mutating func stillWanted(_ question: UnsafeMutablePointer<Question>) -> UInt64 {
-    guard let region = unsafe question.pointee.region else { return unsafe question.pointee.count }
+    let claimed = unsafe stillClaimed(question)
+    guard let region = unsafe question.pointee.region else { return claimed }
     let first = unsafe question.pointee.pgoff - region.pointee.firstPgoff
     var length: UInt64 = 0
-    while unsafe length < question.pointee.count {
+    while length < claimed {
       let state = unsafe region.pointee.states.region(first + length)
       if unsafe state == .poisoned || (state == .discarded && !question.pointee.isZero) { break }
       if state != .unmapped, unsafe !question.isWanted(length) { break }
+      length += 1
+    }
+    return length
+  }
+
+  /// How many of a question's backing pages from the start are still its to fill: a client may have made a hole of
+  /// them through another mapping.
+  private mutating func stillClaimed(_ question: UnsafeMutablePointer<Question>) -> UInt64 {
+    guard unsafe question.pointee.claimed else { return unsafe question.pointee.count }
+    let states = unsafe question.pointee.backing!.pointee.states
+    var length: UInt64 = 0
+    while unsafe length < question.pointee.count,
+      unsafe states.backing(question.pointee.pgoff + length) == .filling
+    {
       length += 1
     }
     return length

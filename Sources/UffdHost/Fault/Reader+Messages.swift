@@ -112,8 +112,11 @@ extension Reader {
       let backing = unsafe region.pointee.backing
     else { return }
     for page in pages {
-      _ = unsafe backing.pointee.states.replace(
-        region.pgoff(of: page), .absent, with: .punched)
+      let pgoff = unsafe region.pgoff(of: page)
+      // What is on its way is older than the hole: its install finds that the claim is gone.
+      if unsafe !backing.pointee.states.replace(pgoff, .absent, with: .punched) {
+        _ = unsafe backing.pointee.states.replace(pgoff, .filling, with: .punched)
+      }
     }
   }
 

@@ -17,6 +17,8 @@ struct race {
   struct client *client;
   pthread_barrier_t before, after;
   int advice;
+  /* How far behind a page the same page of another mapping is, through which the others fault it; 0: none. */
+  int64_t sibling;
 };
 
 /* One round: everybody but thread 0 faults the page that thread 0 discards. */
@@ -25,7 +27,7 @@ static void play(const struct race *race, char *at, uint64_t offset, struct chan
   if (thread_number > 0) {
     for (uint64_t i = draw_below(chance, 400); i > 0; i--) __asm__ volatile("");
     /* What was there before the discard, or zero; while it happens, first the one and then the other. */
-    if (look(at, length, offset) == SHOWS_WRONG) fail("WRONG BYTES at %p", (void *)at);
+    if (look(at + race->sibling, length, offset) == SHOWS_WRONG) fail("WRONG BYTES at %p", (void *)at);
     return;
   }
   /* From before the others' faults to behind the installs. */
@@ -33,6 +35,7 @@ static void play(const struct race *race, char *at, uint64_t offset, struct chan
   if (madvise(at, length, race->advice)) fail_errno("madvise");
   COUNT(discards, 1);
   if (race->advice != MADV_FREE) expect_zero(at, length);
+  if (race->sibling) expect_zero(at + race->sibling, length);
 }
 
 static void *race_rounds(void *argument) {
@@ -60,8 +63,8 @@ static void *race_rounds(void *argument) {
   return NULL;
 }
 
-static void race(int advice) {
-  struct race race = {.client = client_open(UFFD_FEATURE_EVENT_REMOVE), .advice = advice};
+static void race(struct client *client, int advice, int64_t sibling) {
+  struct race race = {.client = client, .advice = advice, .sibling = sibling};
   uint64_t threads = options->threads < 2 ? 2 : options->threads;
   pthread_barrier_init(&race.before, NULL, (unsigned)threads);
   pthread_barrier_init(&race.after, NULL, (unsigned)threads);
@@ -75,21 +78,16 @@ static void race(int advice) {
 
 void scenario_discard(void) {
   if (is_shared(options->memory)) fail("MADV_DONTNEED of shared memory keeps its content");
-  race(MADV_DONTNEED);
+  race(client_open(UFFD_FEATURE_EVENT_REMOVE), MADV_DONTNEED, 0);
 }
 
 void scenario_discard_free(void) {
   if (options->memory != ANON) fail("MADV_FREE is for anonymous memory");
-  race(MADV_FREE);
+  race(client_open(UFFD_FEATURE_EVENT_REMOVE), MADV_FREE, 0);
 }
 
-/* MADV_REMOVE punches the file; with --mode sibling another mapping of it, served too, reads zero as well. */
-void scenario_discard_remove(void) {
-  if (!is_shared(options->memory)) fail("MADV_REMOVE is for shared memory");
-  if (strcmp(options->mode, "sibling")) {
-    race(MADV_REMOVE);
-    return;
-  }
+/* Both of its regions show the same memory. */
+static struct client *open_twice(void) {
   step("mapping its memory twice");
   struct client *client = client_map();
   const struct region *first = &client->regions[0];
@@ -98,6 +96,25 @@ void scenario_discard_remove(void) {
   map_at(client, second->start, second->length, second->offset);
   client_register(client, UFFD_FEATURE_EVENT_REMOVE);
   client_hand_over(client);
+  return client;
+}
+
+/*
+ * MADV_REMOVE punches the file; with --mode sibling another mapping of it, served too, reads zero as well; with
+ * --mode sibling-race others fault the page through that mapping in that moment.
+ */
+void scenario_discard_remove(void) {
+  if (!is_shared(options->memory)) fail("MADV_REMOVE is for shared memory");
+  if (strncmp(options->mode, "sibling", 7)) {
+    race(client_open(UFFD_FEATURE_EVENT_REMOVE), MADV_REMOVE, 0);
+    return;
+  }
+  struct client *client = open_twice();
+  const struct region *first = &client->regions[0], *second = &client->regions[1];
+  if (!strcmp(options->mode, "sibling-race")) {
+    race(client, MADV_REMOVE, second->start - first->start);
+    return;
+  }
   uint64_t page = client->page, pages = first->length / page;
   struct chance chance = {options->random};
   for (uint64_t i = 0; i < pages; i++) {
