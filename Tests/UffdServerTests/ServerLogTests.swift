@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lines for people and for machines, and how many of them somebody else can cause.
+import CLinux
 import Glibc
 import Synchronization
 import TestSupport
