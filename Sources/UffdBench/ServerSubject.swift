@@ -18,7 +18,7 @@ struct ServerSubject {
     defer { unsafe unlink(socket) }
     let server = try Self.start(
       ["uffdhost", "serve", "--provider", job.library, "--listen", socket]
-        + ["--dialect", "firecracker"] + job.parameters.map { "\($0.key)=\($0.value)" })
+        + ["--dialect", "firecracker"] + around + job.parameters.map { "\($0.key)=\($0.value)" })
     defer { cbench_end(server) }
     var raw = job.raw
     var result = cbench_result()
@@ -30,6 +30,9 @@ struct ServerSubject {
     if error < 0 { throw BenchChild.failure() }
     return Sample(result)
   }
+
+  /// A page for a fault, as the handler in C does it, where the touch of a page is what counts.
+  private var around: [String] { job.order == .random ? ["--fault-around", "off"] : [] }
 
   /// Only we can enter it.
   private static func makeFolder() throws(HostError) -> String {

@@ -74,6 +74,7 @@ struct ServeCommand {
   private func makeHost(_ log: ServerLog) throws(HostError) -> Host {
     var hostOptions = Host.Options()
     hostOptions.readers = options.readers
+    hostOptions.faultAround = options.faultAround
     hostOptions.onError = options.onError
     hostOptions.faultDeadlineNanoseconds = options.deadlineNanoseconds
     hostOptions.stagingCap = options.mostMemory

@@ -22,6 +22,7 @@ struct ServeOptions: Sendable, Equatable {
   var allowedUsers: [String] = []
   var server = ServerOptions()
   var readers = 1
+  var faultAround = FaultAround.adaptive
   var onError = FailurePolicy.poison
   var deadlineNanoseconds: UInt64 = 10_000_000_000
   var mostMemory: UInt64 = 4 << 30
@@ -36,7 +37,7 @@ struct ServeOptions: Sendable, Equatable {
 
 extension ServeOptions {
   private static let accepted: [OptionName] =
-    [.provider, .readers, .onError, .deadline, .record, .replay]
+    [.provider, .readers, .faultAround, .onError, .deadline, .record, .replay]
     + OptionName.allCases.filter { $0.owner == "serve" }
 
   /// Largest numbers that are accepted.
@@ -67,6 +68,7 @@ extension ServeOptions {
     let value = OptionValue(option)
     switch option.name {
     case .readers: readers = try value.number(1...Command.Limit.readers)
+    case .faultAround: faultAround = try value.faultAround()
     case .onError: onError = try value.oneOf(FailurePolicy.allCases)
     case .deadline: deadlineNanoseconds = try value.seconds(limit: Command.Limit.deadlineSeconds)
     case .record: record = try value.path()

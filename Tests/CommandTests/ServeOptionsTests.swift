@@ -34,6 +34,8 @@ private struct Strange: Error {}
 
 private let settings: [(String, @Sendable (inout ServeOptions) -> Void)] = [
   ("--readers 4", { $0.readers = 4 }),
+  ("--fault-around off", { $0.faultAround = .off }),
+  ("--fault-around 8", { $0.faultAround = .upTo(8) }),
   ("--on-error hold", { $0.onError = .hold }),
   ("--record a.ws", { $0.record = "a.ws" }),
   ("--replay a.ws", { $0.replay = "a.ws" }),
