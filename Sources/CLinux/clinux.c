@@ -5,6 +5,7 @@
 #include <linux/falloc.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 
 /* --- userfaultfd ---------------------------------------------------------------------------------- */
@@ -122,6 +123,18 @@ void clinux_eventfd_clear(int fd) {
   uint64_t count;
   ssize_t ignored = read(fd, &count, sizeof count);
   (void)ignored;
+}
+
+int32_t clinux_timerfd(void) {
+  int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  return fd < 0 ? -errno : fd;
+}
+
+void clinux_timerfd_set(int fd, uint64_t moment) {
+  /* A moment of 0 would disarm it. */
+  if (moment == 0) moment = 1;
+  struct itimerspec when = {.it_value = {(time_t)(moment / 1000000000), (long)(moment % 1000000000)}};
+  timerfd_settime(fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
 int32_t clinux_epoll_create(void) {

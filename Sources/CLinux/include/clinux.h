@@ -68,6 +68,9 @@ int32_t clinux_eventfd(void);
 /* Adds one to an eventfd, and takes what has been added. */
 void clinux_eventfd_ring(int fd);
 void clinux_eventfd_clear(int fd);
+/* A timerfd(2) of CLOCK_MONOTONIC, and the moment (nanoseconds, absolute) at which it fires once. */
+int32_t clinux_timerfd(void);
+void clinux_timerfd_set(int fd, uint64_t moment);
 /*
  * One epoll(7) for each reader. A tag comes back for each descriptor that is ready; `exclusive` is for one
  * that several readers wait on (EPOLLEXCLUSIVE). Removing is by descriptor, while it is still open: a

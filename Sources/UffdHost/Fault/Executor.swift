@@ -136,7 +136,7 @@ private func askForContent(
   if unsafe folio.kind == .lent, unsafe folio.residence != .resident,
     let memory = unsafe folio.memory
   {
-    unsafe populateForReading(memory, length: min(folio.length, folio.count * granule))
+    unsafe makeResident(memory, length: min(folio.length, folio.count * granule))
   }
   // For a PARALLEL provider the reader does this, right before it installs.
   if unsafe !instance.pointee.isDirect {
@@ -214,7 +214,7 @@ extension UnsafeMutablePointer<InstanceRecord> {
     }
     if unsafe folio.kind == .lent, let memory = unsafe folio.memory {
       if unsafe folio.residence != .resident {
-        unsafe populateForReading(memory, length: min(folio.length, folio.count * granule))
+        unsafe makeResident(memory, length: min(folio.length, folio.count * granule))
       }
       unsafe pointee.put?(pointee.contentHandle, &folio, pgoff)
     } else if unsafe folio.kind == .staged, let memory = unsafe folio.memory,

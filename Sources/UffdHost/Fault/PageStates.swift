@@ -136,13 +136,40 @@ enum BackingPage: UInt8, CaseIterable {
   }
 }
 
+// A switch and no `init(rawValue:)!`, which is a call and a check on the fault path.
+extension RegionPage {
+  /// Of two bits.
+  @inline(__always)
+  fileprivate init(bits: UInt8) {
+    switch bits {
+    case 0: self = .unmapped
+    case 1: self = .mapped
+    case 2: self = .discarded
+    default: self = .poisoned
+    }
+  }
+}
+
+extension BackingPage {
+  /// Of two bits.
+  @inline(__always)
+  fileprivate init(bits: UInt8) {
+    switch bits {
+    case 0: self = .absent
+    case 1: self = .filling
+    case 2: self = .present
+    default: self = .punched
+    }
+  }
+}
+
 extension PageStates {
   @inline(__always)
-  func region(_ page: UInt64) -> RegionPage { RegionPage(rawValue: bits(page))! }
+  func region(_ page: UInt64) -> RegionPage { RegionPage(bits: bits(page)) }
   @inline(__always)
   func set(_ page: UInt64, _ state: RegionPage) { setBits(page, state.rawValue) }
   @inline(__always)
-  func backing(_ page: UInt64) -> BackingPage { BackingPage(rawValue: bits(page))! }
+  func backing(_ page: UInt64) -> BackingPage { BackingPage(bits: bits(page)) }
   @inline(__always)
   func set(_ page: UInt64, _ state: BackingPage) { setBits(page, state.rawValue) }
   @inline(__always)

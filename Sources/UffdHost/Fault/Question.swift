@@ -185,6 +185,12 @@ enum LooseTicket {
     return unsafe slot
   }
 
+  /// The slot that `take` gives out next, for its ticket. Nil: there may be one, but it was never used.
+  @inline(__always)
+  var next: UnsafeMutablePointer<Question>? {
+    freeCount > 0 ? unsafe slots + Int(free[freeCount - 1]) : nil
+  }
+
   /// Ends a question: its ticket becomes stale, its slot free.
   @inline(__always)
   mutating func end(_ slot: UnsafeMutablePointer<Question>) {
@@ -196,6 +202,7 @@ enum LooseTicket {
   }
 
   /// Gives a question another ticket: what was asked before is asked no more.
+  @inline(__always)
   func renew(_ slot: UnsafeMutablePointer<Question>) {
     let word = unsafe AtomicWord(slot.pointer(to: \.ticketWord)!)
     word.release((word.relaxed & ~1) &+ 2)

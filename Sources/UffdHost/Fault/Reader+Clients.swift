@@ -18,6 +18,7 @@ extension Reader {
     watchExit(client)
     clients.append(client)
     port.clientCount.add(1)
+    nextCare = min(nextCare, monotonicNanoseconds() + Self.careInterval)
   }
 
   private func watchExit(_ client: Client) {
@@ -44,13 +45,14 @@ extension Reader {
     for drain in drains where now >= drain.due { advance(drain, now) }
     for prefetch in prefetches where now >= prefetch.due { advance(prefetch, now) }
     if now >= nextCare {
-      nextCare = now + Self.careInterval
+      nextCare = clients.isEmpty ? .max : now + Self.careInterval
       // Backwards: a client that ends leaves the list.
       for index in clients.indices.reversed() { care(for: clients[index], now) }
     }
     for drain in drains { nextCare = min(nextCare, max(now, drain.due)) }
     for prefetch in prefetches { nextCare = min(nextCare, max(now, prefetch.due)) }
     ended.removeAll()
+    setCareTimer()
   }
 
   private mutating func care(for client: Client, _ now: UInt64) {

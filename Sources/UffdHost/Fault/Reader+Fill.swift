@@ -82,7 +82,7 @@ extension Reader {
     let length = unsafe question.pointee.count * granule
     guard ensureBuffers(length) else { return unsafe retryLater(question, .memory) }
     sampleTick &+= 1
-    let isSampled = sampleTick & 63 == 0
+    let isSampled = sampleTick & Self.sampleMask == 0
     let asked = isSampled ? monotonicNanoseconds() : 0
     unsafe question.pointee.folio = unsafe emptyFolio()
     var request = unsafe folioRequest(
@@ -143,18 +143,26 @@ extension Reader {
     if let rest = unsafe rest { unsafe work(rest) }
   }
 
-  /// Whether a range is memory that we serve: reading it would sleep on our own uffd.
+  /// Whether a range is memory that we serve: reading it would sleep on our own uffd. Between the same two
+  /// regions as last time it is not.
   @inline(__always)
-  private mutating func isServed(_ address: UInt64, _ length: UInt64) -> Bool {
+  mutating func isServed(_ address: UInt64, _ length: UInt64) -> Bool {
+    let isInGap = address >= gap.start && address < gap.end && length <= gap.end - address
+    return unsafe isInGap && local.tableVersion == gap.version ? false : overlaps(address, length)
+  }
+
+  @inline(never)
+  private mutating func overlaps(_ address: UInt64, _ length: UInt64) -> Bool {
     let exclusion = unsafe local.pointee.exclusion
     exclusion.beginInstall()
     defer { exclusion.endInstall() }
+    gap = unsafe local.pointee.table.gap(around: address)
     return unsafe local.pointee.table.overlaps(address, length)
   }
 
   /// Whether a range is the host's publisher mapping: a COPY from there would fault on a uffd nobody reads.
   @inline(__always)
-  private mutating func isPublisher(
+  mutating func isPublisher(
     _ backing: UnsafeMutablePointer<BackingRecord>?, _ address: UInt64, _ length: UInt64
   ) -> Bool {
     guard let backing = unsafe backing else { return false }

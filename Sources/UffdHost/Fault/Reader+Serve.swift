@@ -18,19 +18,21 @@ extension Reader {
         length += 1
       }
       index += Int(length)
+      if length == 1, serveSingly(fault) { continue }
       raise(fault, length)
     }
   }
 
-  /// Makes a question of a run of faults and works on it.
+  /// Makes a question of a run of faults. Nil: 32,768 questions are open, and the threads ask again.
   @inline(__always)
-  private mutating func raise(_ fault: MergedFault, _ length: UInt64) {
+  mutating func makeQuestion(
+    _ fault: MergedFault, _ length: UInt64
+  ) -> UnsafeMutablePointer<Question>? {
     guard let question = unsafe questions.take() else {
-      // 32,768 questions are open. The threads ask again.
       let start = unsafe fault.region.address(of: fault.page)
       unsafe calls.wake(start, length: length << fault.region.pointee.granuleShift)
       reporter.tooManyQuestions()
-      return
+      return nil
     }
     let region = unsafe fault.region
     unsafe question.pointee.kind = fault.kind
@@ -40,6 +42,14 @@ extension Reader {
     unsafe question.pointee.backing = unsafe region.pointee.backing
     unsafe question.pointee.pgoff = unsafe region.pgoff(of: fault.page)
     unsafe question.pointee.count = length
+    return unsafe question
+  }
+
+  /// Makes a question of a run of faults and works on it.
+  @inline(never)
+  private mutating func raise(_ fault: MergedFault, _ length: UInt64) {
+    guard let question = unsafe makeQuestion(fault, length) else { return }
+    let region = unsafe fault.region
     // What is taken along raises no fault, and a recording would not see it.
     guard mostAround > 1, unsafe region.pointee.touches == nil,
       let company = unsafe takeAlong(question)

@@ -8,7 +8,8 @@
 //        -> answer requests -> come back to what was put off -> fill a piece -> look after clients
 //
 // Reader+Messages  reads, applies events, merges faults      Reader+GiveUp   POISON, kill, hold
-// Reader+Serve     decides a page, dispatches                Reader+Waiting  parked questions
+// Reader+Single    serves the usual fault                    Reader+Waiting  parked questions
+// Reader+Serve     decides a page, dispatches
 // Reader+Fill      asks the provider, publishes, undoes      Reader+Control  requests, fills
 // Reader+Around    takes pages along                         Reader+Clients  adopts, probes, ends; fork
 // Reader+Cached    CONTINUE, zeroes, strays                  Reader+Layout   munmap, mremap, growth
@@ -20,6 +21,7 @@ struct ReaderSetup: Sendable {
   let local: SessionReference
   let port: ReaderPort
   let poller: PollerBox
+  let careTimer: Timer
   let policy: FailurePolicy
   let canPoison: Bool
   let deadline: UInt64
@@ -48,6 +50,8 @@ struct ReaderSetup: Sendable {
     do {
       let poller = try Poller()
       try poller.add(port.bellDescriptor, tag: Reader.bellTag)
+      careTimer = try Timer()
+      try poller.add(careTimer.fd, tag: Reader.careTag)
       unsafe try poller.add(
         local.pointee.calls.fd, tag: Reader.tag(local, .messages), exclusive: isShared)
       self.poller = PollerBox(poller: poller)
@@ -104,12 +108,18 @@ struct PollerBox: @unchecked Sendable {
   var ended: [Client] = []
   var drains: [ClientDrain] = []
   var prefetches: [ClientPrefetch] = []
-  /// When the clients are looked after next, in nanoseconds of CLOCK_MONOTONIC.
-  var nextCare: UInt64 = 0
+  /// When the clients are looked after next, in nanoseconds of CLOCK_MONOTONIC, and for when the timer is
+  /// set. Two moments that differ are news since the clients were looked after.
+  var nextCare: UInt64 = .max
+  private var timedCare: UInt64 = .max
+  private let careTimer: Timer
   var spare = SpareDescriptor()
   var isStopping = false
   /// One fault in 64 is timed.
   var sampleTick: UInt32 = 0
+  static let sampleMask: UInt32 = 63
+  /// Where lent memory was found to be none of this process's regions.
+  var gap = RegionGap()
   /// A page was published since the parked questions were looked at.
   var hasPublished = false
 
@@ -123,6 +133,7 @@ struct PollerBox: @unchecked Sendable {
     unsafe local = setup.local.session
     port = setup.port
     poller = setup.poller.poller
+    careTimer = setup.careTimer
     policy = setup.policy
     canPoison = setup.canPoison
     deadline = setup.deadline
@@ -169,12 +180,16 @@ struct PollerBox: @unchecked Sendable {
       var isRung = false
       for index in 0..<count {
         let tag = poller.tag(index)
-        if tag == Self.bellTag { isRung = true } else { takeTurn(tag) }
+        switch tag {
+        case Self.bellTag: isRung = true
+        case Self.careTag: careIsDue()
+        default: takeTurn(tag)
+        }
       }
       if isRung { answerRequests() }
       if questions.activeCount > 0 { revisitQuestions() }
       if !fills.isEmpty { fillPiece() }
-      if !clients.isEmpty || !ended.isEmpty { lookAfterClients() }
+      if nextCare != timedCare || !ended.isEmpty { lookAfterClients() }
       port.counters.set(.parkedNow, UInt64(questions.activeCount))
     }
   }
@@ -182,11 +197,19 @@ struct PollerBox: @unchecked Sendable {
   /// How long the reader may sleep: for ever if nothing waits on it, else until the next timer.
   private func patience() -> Int64 {
     if canFill || !ended.isEmpty { return 0 }
-    let next = questions.activeCount == 0 ? -1 : nanosecondsToNextTimer()
-    if clients.isEmpty { return next }
-    let now = monotonicNanoseconds()
-    let care = nextCare > now ? Int64(nextCare - now) : 0
-    return next < 0 ? care : min(next, care)
+    return questions.activeCount == 0 ? -1 : nanosecondsToNextTimer()
+  }
+
+  @inline(never)
+  private mutating func careIsDue() {
+    careTimer.clear()
+    timedCare = 0
+  }
+
+  /// Sleeps no longer than to the next look after the clients.
+  mutating func setCareTimer() {
+    timedCare = nextCare
+    careTimer.set(nextCare)
   }
 
   // MARK: What the poller's tags mean
@@ -196,6 +219,7 @@ struct PollerBox: @unchecked Sendable {
     case exit = 1
   }
   static let bellTag: UInt64 = 0
+  static let careTag: UInt64 = 2
 
   /// Sessions lie at multiples of 8.
   static func tag(_ session: SessionPointer, _ kind: TagKind) -> UInt64 {

@@ -79,11 +79,20 @@ enum RegionIdentifier {
   }
 }
 
+/// Addresses between two regions, as of one version of a table.
+struct RegionGap {
+  var start: UInt64 = 0
+  var end: UInt64 = 0
+  var version: UInt64 = 0
+}
+
 /// Regions of a session sorted by address. Readers read it; it changes only while reading is excluded.
 @safe struct RegionTable {
   private(set) var regions: UnsafeMutablePointer<UnsafeMutablePointer<RegionRecord>>
   private(set) var count = 0
   private var capacity = 16
+  /// Another one after each change.
+  var version: UInt64 = 1
 
   init() { unsafe regions = .allocate(capacity: 16) }
 
@@ -105,6 +114,7 @@ enum RegionIdentifier {
     }
     unsafe (regions + place).initialize(to: region)
     count += 1
+    version += 1
   }
 
   mutating func remove(_ id: UInt64) {
@@ -114,6 +124,7 @@ enum RegionIdentifier {
       kept += 1
     }
     count = kept
+    version += 1
   }
 
   /// Some region, as long as there is one.
@@ -151,6 +162,19 @@ enum RegionIdentifier {
       return unsafe regions[index]
     }
     return nil
+  }
+
+  /// The addresses without any region between the neighbours of `address`; none, if a region has it.
+  func gap(around address: UInt64) -> RegionGap {
+    var low = 0
+    var high = count
+    while low < high {
+      let middle = (low + high) / 2
+      if unsafe regions[middle].pointee.start <= address { low = middle + 1 } else { high = middle }
+    }
+    let start = unsafe low > 0 ? regions[low - 1].end : 0
+    let end = unsafe low < count ? regions[low].pointee.start : UInt64.max
+    return RegionGap(start: start, end: max(start, end), version: version)
   }
 
   /// Whether [start, start + length) meets any region.

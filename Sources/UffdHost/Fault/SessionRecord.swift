@@ -30,6 +30,14 @@
 
 typealias SessionPointer = UnsafeMutablePointer<SessionRecord>
 
+extension SessionPointer {
+  /// The version of its region table, which may be changing.
+  @inline(__always)
+  var tableVersion: UInt64 {
+    unsafe AtomicWord(pointer(to: \.table.version)!).relaxed
+  }
+}
+
 /// A session on its way to a reader.
 @safe struct SessionReference: @unchecked Sendable {
   let session: SessionPointer

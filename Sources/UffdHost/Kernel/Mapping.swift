@@ -77,16 +77,3 @@ import Glibc
       MAP_PRIVATE | Int32(MAP_ANONYMOUS) | MAP_FIXED | MAP_NORESERVE, -1, 0)
   }
 }
-
-/// Makes lent memory present in our page tables (MADV_POPULATE_READ), waiting for the disk if need be.
-/// Errors are left for the COPY to find, page by page.
-func populateForReading(_ start: UnsafeRawPointer, length: UInt64) {
-  let page: UInt64 = 4096
-  let address = UInt64(UInt(bitPattern: start))
-  let first = address & ~(page - 1)
-  let (end, overflow) = address.addingReportingOverflow(length)
-  guard !overflow, let base = unsafe UnsafeMutableRawPointer(bitPattern: UInt(first)) else {
-    return
-  }
-  unsafe clinux_madvise(base, end - first, CLINUX_MADV_POPULATE_READ)
-}

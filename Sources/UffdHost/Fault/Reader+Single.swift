@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// The usual fault: one page that simply is not there, of a provider that answers on this thread, while
+// nothing else is going on. It is served from registers: a question is a record of 200 bytes that goes
+// through every decision, and costs more than the call into the provider.
+//
+// Nothing is decided here that is not decided the same way for a question. Whatever differs from the plain
+// case before the provider is asked is left to one (false); whatever comes out differently afterwards becomes
+// one, with the answer in it.
+import UffdPluginABI
+
+extension Reader {
+  /// Serves a fault on one page if it is a usual one. False: nothing was done.
+  @inline(__always)
+  mutating func serveSingly(_ fault: MergedFault) -> Bool {
+    // A question that is open may be about this very page. A fault that is timed is a question.
+    guard questions.activeCount == 0, (sampleTick &+ 1) & Self.sampleMask != 0 else { return false }
+    let region = unsafe fault.region
+    guard unsafe region.pointee.states.region(fault.page) == .unmapped,
+      unsafe !region.pointee.shape.readsZero, unsafe !region.pointee.instance.isBroken
+    else { return false }
+    switch fault.kind {
+    case .missing: return fillSingly(fault)
+    case .minor: return continueSingly(fault)
+    case .unknown: return false
+    }
+  }
+
+  /// Content into the mapping alone.
+  @inline(__always)
+  private mutating func fillSingly(_ fault: MergedFault) -> Bool {
+    let region = unsafe fault.region
+    let instance = unsafe region.pointee.instance
+    let granule = unsafe region.pointee.granule
+    let pgoff = unsafe region.pgoff(of: fault.page)
+    guard unsafe !region.pointee.shape.fillsBacking, unsafe !region.pointee.shape.arrivesFilled,
+      unsafe instance.pointee.isInline, unsafe instance.pointee.isDirect,
+      let alloc = unsafe instance.pointee.alloc, unsafe !instance.isKnownZero(pgoff),
+      ensureBuffers(granule), let slot = unsafe questions.next,
+      unsafe isAlone(region, fault.page, .fill)
+    else { return false }
+    sampleTick &+= 1
+    var folio = unsafe emptyFolio()
+    var request = unsafe folioRequest(
+      pgoff: pgoff, count: 1, granule: granule, access: fault.access,
+      ticket: questions.ticket(slot), staging: staging.base,
+      stagingLength: UInt64(staging.length))
+    let status = unsafe alloc(instance.pointee.contentHandle, &request, &folio)
+    guard unsafe status == .ok && isUsual(folio, pgoff, region) else {
+      unsafe concludeSlowly(fault, status, folio)
+      return true
+    }
+    let start = unsafe region.address(of: fault.page)
+    exclusion.beginInstall()
+    // The hook ran without any lock: what the client discarded meanwhile must not get old content.
+    let isWanted = unsafe region.pointee.states.region(fault.page) == .unmapped
+    var isInstalled = false
+    if isWanted {
+      switch unsafe folio.kind {
+      case .lent:
+        isInstalled = unsafe calls.copy(to: start, from: folio.memory!, length: granule).succeeded
+      case .staged:
+        isInstalled = unsafe calls.copy(to: start, from: staging.base, length: granule).succeeded
+      default: isInstalled = calls.zero(start, length: granule).succeeded
+      }
+      if isInstalled { unsafe region.pointee.states.set(fault.page, .mapped) }
+    }
+    exclusion.endInstall()
+    guard isInstalled else {
+      // The call is made once more, and its answer judged.
+      unsafe concludeSlowly(fault, status, folio)
+      return true
+    }
+    unsafe counters.add(folio.kind == .zero ? .zeroed : .copied, granule)
+    counters.add(.provided, granule)
+    if unsafe folio.kind == .lent, let put = unsafe instance.pointee.put {
+      unsafe put(instance.pointee.contentHandle, &folio, pgoff)
+    }
+    unsafe questions.renew(slot)
+    return true
+  }
+
+  /// What `conclude` would let pass and install with one call.
+  @inline(__always)
+  private mutating func isUsual(
+    _ folio: uffd_folio, _ pgoff: UInt64, _ region: UnsafeMutablePointer<RegionRecord>
+  ) -> Bool {
+    guard unsafe folio.count == 1 else { return false }
+    let instance = unsafe region.pointee.instance
+    switch unsafe folio.kind {
+    case .lent:
+      guard unsafe instance.pointee.lends, let memory = unsafe folio.memory,
+        unsafe folio.length >= region.pointee.granule,
+        unsafe folio.residence == .resident || instance.isWarm(pgoff)
+      else { return false }
+      let address = UInt64(UInt(bitPattern: memory))
+      return unsafe !isServed(address, folio.length)
+        && !isPublisher(region.pointee.backing, address, folio.length)
+    case .staged: return unsafe folio.memory == nil || folio.memory! == UnsafeRawPointer(staging.base)
+    case .zero: return unsafe folio.memory == nil && !region.pointee.isHugetlb
+    default: return false
+    }
+  }
+
+  /// CONTINUE of what the provider's filemap holds.
+  @inline(__always)
+  private mutating func continueSingly(_ fault: MergedFault) -> Bool {
+    let region = unsafe fault.region
+    let instance = unsafe region.pointee.instance
+    let granule = unsafe region.pointee.granule
+    guard let backing = unsafe region.pointee.backing,
+      unsafe region.pointee.shape.arrivesFilled
+        || (region.pointee.shape.fillsBacking && region.backingState(fault.page) == .present),
+      unsafe instance.pointee.looksUpHere, let slot = unsafe questions.next,
+      unsafe isAlone(region, fault.page, .lookUp)
+    else { return false }
+    sampleTick &+= 1
+    if let lookup = unsafe instance.pointee.lookup, unsafe !backing.pointee.isForeign {
+      let status = unsafe lookup(
+        instance.pointee.handle, region.pgoff(of: fault.page), questions.ticket(slot))
+      guard status == .ok else {
+        lookedUpSlowly(fault, status)
+        return true
+      }
+    }
+    exclusion.beginInstall()
+    let isInstalled =
+      unsafe region.pointee.states.region(fault.page) == .unmapped
+      && calls.continue(region.address(of: fault.page), length: granule).succeeded
+    if isInstalled { unsafe region.pointee.states.set(fault.page, .mapped) }
+    exclusion.endInstall()
+    guard isInstalled else {
+      lookedUpSlowly(fault, .ok)
+      return true
+    }
+    counters.add(.continued, granule)
+    unsafe questions.renew(slot)
+    return true
+  }
+
+  /// Whether the fault takes no page along; if so, that is noted.
+  @inline(__always)
+  private mutating func isAlone(
+    _ region: UnsafeMutablePointer<RegionRecord>, _ page: UInt64, _ action: FaultAction
+  ) -> Bool {
+    guard mostAround > 1, unsafe region.pointee.touches == nil else { return true }
+    let limits = unsafe aroundLimits(
+      action, shift: region.pointee.granuleShift, most: mostAround, run: Self.largestRun,
+      mapsZeroPage: false)
+    guard limits.most > 1 else { return true }
+    let choice = unsafe region.pointee.streams.choose(
+      page..<(page + 1), limits, region.pointee.states)
+    guard choice.pages == page..<(page + 1) else { return false }
+    unsafe region.pointee.streams.note(choice, choice.pages)
+    return true
+  }
+
+  /// Goes on with the provider's answer as a question that was asked.
+  @inline(never)
+  private mutating func concludeSlowly(
+    _ fault: MergedFault, _ status: uffd_status, _ folio: uffd_folio
+  ) {
+    guard let question = unsafe ask(fault, .fill) else { return }
+    unsafe question.pointee.folio = unsafe status == .ok ? folio : emptyFolio()
+    unsafe conclude(question, status, staging.base, false)
+  }
+
+  @inline(never)
+  private mutating func lookedUpSlowly(_ fault: MergedFault, _ status: uffd_status) {
+    guard let question = unsafe ask(fault, .lookUp) else { return }
+    unsafe lookedUp(question, status)
+  }
+
+  /// The question that has the ticket under which the provider was asked: nothing else took the slot since.
+  private mutating func ask(
+    _ fault: MergedFault, _ purpose: Question.Purpose
+  ) -> UnsafeMutablePointer<Question>? {
+    let question = unsafe makeQuestion(fault, 1)
+    unsafe question?.pointee.purpose = purpose
+    return unsafe question
+  }
+}
