@@ -3,10 +3,11 @@
 // (userfaultfd_ctx_read), so a batch's events are applied before any of its faults is looked at, and the
 // queue is read until it is empty.
 
-/// A fault of a batch after merging: one for each page and kind.
+/// Faults of a batch on pages that follow each other, of one kind; one, as a rule.
 @safe struct MergedFault {
   var region: UnsafeMutablePointer<RegionRecord>
   var page: UInt64
+  var length: UInt64
   var kind: FaultKind
   var access: UInt64
 }
@@ -120,14 +121,15 @@ extension Reader {
     }
   }
 
-  /// Sorts the batch's faults by place and merges those on one page. Threads on one page are one fault:
-  /// an install wakes them all.
+  /// Merges the batch's faults where they meet. Threads on one page are one fault: an install wakes them all.
+  /// The order stays that in which they came: sorted by address they were served up to a tenth slower, with
+  /// four or eight threads on one CPU.
   private mutating func mergeFaults(_ count: Int) -> Int {
-    let sorted = sortFaults(count)
     var merged = 0
     var moment = BatchMoment()
-    for place in 0..<sorted {
-      let message = message(Int(unsafe keys[place] & 4095))
+    for index in 0..<count {
+      let message = message(index)
+      guard message.isFault else { continue }
       let flags = message.faultFlags
       let kind = FaultKind(flags: flags)
       switch kind {
@@ -142,48 +144,61 @@ extension Reader {
         continue
       }
       let page = unsafe region.page(of: address)
-      if merged > 0, unsafe faults[merged - 1].region == region,
-        unsafe faults[merged - 1].page == page
-      {
-        // The newer message knows better of what kind the fault is now.
-        unsafe faults[merged - 1].kind = kind
-        unsafe faults[merged - 1].access |= flags & UffdMessage.writeFlag
-        counters.add(.alreadyPresent)
-        continue
-      }
-      // What was given back needs no content when it is touched again.
-      if let touches = unsafe region.pointee.touches,
-        unsafe region.pointee.states.region(page) == .unmapped
-      {
-        unsafe touches.note(region.pgoff(of: page), at: moment.next())
-      }
-      unsafe (faults + merged).initialize(
-        to: MergedFault(
-          region: region, page: page, kind: kind, access: flags & UffdMessage.writeFlag))
+      let fault = unsafe MergedFault(
+        region: region, page: page, length: 1, kind: kind, access: flags & UffdMessage.writeFlag)
+      if merged > 0, joins(fault, merged) { continue }
+      noteTouch(fault, &moment)
+      unsafe (faults + merged).initialize(to: fault)
       merged += 1
     }
     return merged
   }
 
-  /// Puts the batch's faults into the order of their addresses, those on one page in the order in which
-  /// they came. A key is a page's address with the message's number in the bits that addresses of pages
-  /// have free.
+  /// What was given back needs no content when it is touched again.
   @inline(__always)
-  private mutating func sortFaults(_ count: Int) -> Int {
-    var sorted = 0
-    for index in 0..<count {
-      let message = message(index)
-      guard message.isFault else { continue }
-      let key = message.faultAddress & ~4095 | UInt64(index)
-      var place = sorted
-      while place > 0, unsafe keys[place - 1] > key {
-        unsafe keys[place] = unsafe keys[place - 1]
-        place -= 1
-      }
-      unsafe keys[place] = key
-      sorted += 1
+  private func noteTouch(_ fault: MergedFault, _ moment: inout BatchMoment) {
+    if let touches = unsafe fault.region.pointee.touches,
+      unsafe fault.region.pointee.states.region(fault.page) == .unmapped
+    {
+      unsafe touches.note(fault.region.pgoff(of: fault.page), at: moment.next())
     }
-    return sorted
+  }
+
+  /// Whether a fault has become part of one before it.
+  @inline(__always)
+  private mutating func joins(_ fault: MergedFault, _ merged: Int) -> Bool {
+    for place in 0..<merged {
+      let other = unsafe faults + place
+      // In it, right before it or right behind it: from 0 to length + 1.
+      let distance = unsafe fault.page &+ 1 &- other.pointee.page
+      if unsafe distance <= other.pointee.length + 1, unsafe other.pointee.region == fault.region {
+        return unsafe join(fault, other)
+      }
+    }
+    return false
+  }
+
+  @inline(never)
+  private mutating func join(
+    _ fault: MergedFault, _ other: UnsafeMutablePointer<MergedFault>
+  ) -> Bool {
+    let start = unsafe other.pointee.page
+    if unsafe fault.page >= start && fault.page < start + other.pointee.length {
+      // The newer message knows better of what kind the fault is now.
+      if unsafe other.pointee.length == 1 { unsafe other.pointee.kind = fault.kind }
+      counters.add(.alreadyPresent)
+    } else {
+      let most = unsafe Self.largestRun >> fault.region.pointee.granuleShift
+      guard unsafe other.pointee.kind == fault.kind, unsafe other.pointee.length < most else {
+        return false
+      }
+      var moment = BatchMoment()
+      noteTouch(fault, &moment)
+      unsafe other.pointee.page = min(start, fault.page)
+      unsafe other.pointee.length += 1
+    }
+    unsafe other.pointee.access |= fault.access
+    return true
   }
 
   /// The region of an address: that of the fault before it, as a rule.

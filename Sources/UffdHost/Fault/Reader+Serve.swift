@@ -3,34 +3,23 @@
 import UffdPluginABI
 
 extension Reader {
-  /// Serves the merged faults of a batch; neighbours of one kind in one region become one run.
+  /// Serves the merged faults of a batch.
   mutating func serveFaults(_ count: Int) {
-    var index = 0
-    while index < count {
+    for index in 0..<count {
       let fault = unsafe faults[index]
-      let most = unsafe max(1, Self.largestRun >> fault.region.pointee.granuleShift)
-      var length: UInt64 = 1
-      while index + Int(length) < count, length < most {
-        let next = unsafe faults[index + Int(length)]
-        guard unsafe next.region == fault.region, next.page == fault.page + length,
-          next.kind == fault.kind
-        else { break }
-        length += 1
-      }
-      index += Int(length)
-      if length == 1, serveSingly(fault) { continue }
-      raise(fault, length)
+      if fault.length == 1, serveSingly(fault) { continue }
+      raise(fault)
     }
   }
 
   /// Makes a question of a run of faults. Nil: 32,768 questions are open, and the threads ask again.
   @inline(__always)
   mutating func makeQuestion(
-    _ fault: MergedFault, _ length: UInt64
+    _ fault: MergedFault
   ) -> UnsafeMutablePointer<Question>? {
     guard let question = unsafe questions.take() else {
       let start = unsafe fault.region.address(of: fault.page)
-      unsafe calls.wake(start, length: length << fault.region.pointee.granuleShift)
+      unsafe calls.wake(start, length: fault.length << fault.region.pointee.granuleShift)
       reporter.tooManyQuestions()
       return nil
     }
@@ -41,14 +30,14 @@ extension Reader {
     unsafe question.pointee.instance = unsafe region.pointee.instance
     unsafe question.pointee.backing = unsafe region.pointee.backing
     unsafe question.pointee.pgoff = unsafe region.pgoff(of: fault.page)
-    unsafe question.pointee.count = length
+    unsafe question.pointee.count = fault.length
     return unsafe question
   }
 
   /// Makes a question of a run of faults and works on it.
   @inline(never)
-  private mutating func raise(_ fault: MergedFault, _ length: UInt64) {
-    guard let question = unsafe makeQuestion(fault, length) else { return }
+  private mutating func raise(_ fault: MergedFault) {
+    guard let question = unsafe makeQuestion(fault) else { return }
     let region = unsafe fault.region
     // What is taken along raises no fault, and a recording would not see it.
     guard mostAround > 1, unsafe region.pointee.touches == nil,

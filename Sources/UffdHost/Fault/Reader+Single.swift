@@ -52,22 +52,21 @@ extension Reader {
     let start = unsafe region.address(of: fault.page)
     exclusion.beginInstall()
     // The hook ran without any lock: what the client discarded meanwhile must not get old content.
-    let isWanted = unsafe region.pointee.states.region(fault.page) == .unmapped
-    var isInstalled = false
-    if isWanted {
-      switch unsafe folio.kind {
-      case .lent:
-        isInstalled = unsafe calls.copy(to: start, from: folio.memory!, length: granule).succeeded
-      case .staged:
-        isInstalled = unsafe calls.copy(to: start, from: staging.base, length: granule).succeeded
-      default: isInstalled = calls.zero(start, length: granule).succeeded
-      }
-      if isInstalled { unsafe region.pointee.states.set(fault.page, .mapped) }
-    }
-    exclusion.endInstall()
-    guard isInstalled else {
-      // The call is made once more, and its answer judged.
+    guard unsafe region.pointee.states.region(fault.page) == .unmapped else {
+      exclusion.endInstall()
       unsafe concludeSlowly(fault, status, folio)
+      return true
+    }
+    let result: CallResult
+    switch unsafe folio.kind {
+    case .lent: result = unsafe calls.copy(to: start, from: folio.memory!, length: granule)
+    case .staged: result = unsafe calls.copy(to: start, from: staging.base, length: granule)
+    default: result = calls.zero(start, length: granule)
+    }
+    if result.succeeded { unsafe region.pointee.states.set(fault.page, .mapped) }
+    exclusion.endInstall()
+    guard result.succeeded else {
+      unsafe installSlowly(fault, folio, result)
       return true
     }
     unsafe counters.add(folio.kind == .zero ? .zeroed : .copied, granule)
@@ -164,6 +163,29 @@ extension Reader {
     unsafe conclude(question, status, staging.base, false)
   }
 
+  /// Judges what the call answered. What only wants to be gone about differently is.
+  @inline(never)
+  private mutating func installSlowly(
+    _ fault: MergedFault, _ folio: uffd_folio, _ result: CallResult
+  ) {
+    let region = unsafe fault.region
+    let isForeign = unsafe folio.kind == .lent
+    let context = unsafe InstallContext(
+      hugetlb: region.pointee.isHugetlb, shared: region.pointee.shape.shared, singlePage: true,
+      sourceIsForeign: isForeign)
+    let call = unsafe folio.kind == .zero ? InstallCall.zero : .copy
+    let step = nextStep(after: call, error: result.error, done: result.done, context)
+    switch step {
+    case .advance, .split, .copyZeroes, .present: unsafe concludeSlowly(fault, .ok, folio)
+    default:
+      guard let question = unsafe ask(fault, .fill) else { return }
+      unsafe question.pointee.folio = unsafe folio
+      unsafe counters.add(.provided, region.pointee.granule)
+      unsafe putBack(question)
+      unsafe stopped(question, step, sourceIsForeign: isForeign)
+    }
+  }
+
   @inline(never)
   private mutating func lookedUpSlowly(_ fault: MergedFault, _ status: uffd_status) {
     guard let question = unsafe ask(fault, .lookUp) else { return }
@@ -174,7 +196,7 @@ extension Reader {
   private mutating func ask(
     _ fault: MergedFault, _ purpose: Question.Purpose
   ) -> UnsafeMutablePointer<Question>? {
-    let question = unsafe makeQuestion(fault, 1)
+    let question = unsafe makeQuestion(fault)
     unsafe question?.pointee.purpose = purpose
     return unsafe question
   }

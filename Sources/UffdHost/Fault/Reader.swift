@@ -96,7 +96,6 @@ struct PollerBox: @unchecked Sendable {
   /// Room for one batch of messages, and for the merged faults of it.
   let messages: UnsafeMutableRawPointer
   let faults: UnsafeMutablePointer<MergedFault>
-  let keys: UnsafeMutablePointer<UInt64>
   /// Where a provider that fills writes to, and what COPY of zeroes reads from; as long as the largest
   /// run so far.
   var staging: Mapping
@@ -112,6 +111,7 @@ struct PollerBox: @unchecked Sendable {
   /// set. Two moments that differ are news since the clients were looked after.
   var nextCare: UInt64 = .max
   private var timedCare: UInt64 = .max
+  private var isCareDue = false
   private let careTimer: Timer
   var spare = SpareDescriptor()
   var isStopping = false
@@ -149,13 +149,11 @@ struct PollerBox: @unchecked Sendable {
     zeroes = setup.zeroes
     unsafe messages = .allocate(byteCount: Self.largestBatch * UffdMessage.size, alignment: 64)
     unsafe faults = .allocate(capacity: Self.largestBatch)
-    unsafe keys = .allocate(capacity: Self.largestBatch)
   }
 
   deinit {
     unsafe messages.deallocate()
     unsafe faults.deallocate()
-    unsafe keys.deallocate()
   }
 
   /// Turns to a session.
@@ -182,14 +180,14 @@ struct PollerBox: @unchecked Sendable {
         let tag = poller.tag(index)
         switch tag {
         case Self.bellTag: isRung = true
-        case Self.careTag: careIsDue()
+        case Self.careTag: isCareDue = true
         default: takeTurn(tag)
         }
       }
       if isRung { answerRequests() }
       if questions.activeCount > 0 { revisitQuestions() }
       if !fills.isEmpty { fillPiece() }
-      if nextCare != timedCare || !ended.isEmpty { lookAfterClients() }
+      if isCareDue || nextCare != timedCare || !ended.isEmpty { lookAfterClients() }
       port.counters.set(.parkedNow, UInt64(questions.activeCount))
     }
   }
@@ -200,14 +198,9 @@ struct PollerBox: @unchecked Sendable {
     return questions.activeCount == 0 ? -1 : nanosecondsToNextTimer()
   }
 
-  @inline(never)
-  private mutating func careIsDue() {
-    careTimer.clear()
-    timedCare = 0
-  }
-
   /// Sleeps no longer than to the next look after the clients.
   mutating func setCareTimer() {
+    isCareDue = false
     timedCare = nextCare
     careTimer.set(nextCare)
   }

@@ -10,8 +10,8 @@ final class Timer: Sendable {
     descriptor = Descriptor(owning: try check(clinux_timerfd()))
   }
 
-  /// Fires once at `moment`, in nanoseconds of CLOCK_MONOTONIC; at once if that is over.
+  /// Fires once at `moment`, in nanoseconds of CLOCK_MONOTONIC; at once if that is over. What fired before
+  /// is forgotten (timerfd_setup).
   func set(_ moment: UInt64) { clinux_timerfd_set(descriptor.fd, moment) }
-  func clear() { clinux_eventfd_clear(descriptor.fd) }
   var fd: Int32 { descriptor.fd }
 }
