@@ -23,6 +23,7 @@ static int32_t install(const struct part *part, uint64_t offset, const char *sou
   int64_t done;
   if (part->job->operation == CBENCH_CONTINUE)
     return clinux_uffd_kernel.continue_(part->uffd, address, length, 0, &done);
+  cbench_reach((uint64_t)(uintptr_t)source, length, part->job->page);
   return clinux_uffd_kernel.copy(part->uffd, address, (uint64_t)(uintptr_t)source, length, 0, &done);
 }
 

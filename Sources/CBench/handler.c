@@ -85,6 +85,7 @@ static inline void install(struct cbench_server *server, struct cbench_region *r
   case CBENCH_ZERO: result = server->calls->zeropage(server->uffd, start, page, 0, &done); break;
   case CBENCH_CONTINUE: result = server->calls->continue_(server->uffd, start, page, 0, &done); break;
   default:
+    cbench_reach(server->content + region->offset + offset, page, page);
     result = server->calls->copy(server->uffd, start, server->content + region->offset + offset, page, 0, &done);
     if (result == -EFAULT) result = server->calls->poison(server->uffd, start, page, 0, &done);
   }

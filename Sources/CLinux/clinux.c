@@ -194,6 +194,18 @@ int32_t clinux_madvise(void *start, uint64_t length, int advice) {
   return madvise(start, length, advice) ? -errno : 0;
 }
 
+int32_t clinux_pagemap_first_unmapped(int pagemap, uint64_t start, uint64_t end, uint64_t *found) {
+  struct clinux_page_region region = {0};
+  struct clinux_pm_scan_arg request = {
+      .size = sizeof request, .start = start, .end = end, .vec = (uintptr_t)&region, .vec_len = 1,
+      .max_pages = 1, .category_inverted = CLINUX_PAGE_IS_PRESENT, .category_mask = CLINUX_PAGE_IS_PRESENT,
+      .return_mask = CLINUX_PAGE_IS_PRESENT};
+  int count = ioctl(pagemap, CLINUX_PAGEMAP_SCAN, &request);
+  if (count < 0) return -errno;
+  *found = count == 0 ? end : region.start;
+  return 0;
+}
+
 int32_t clinux_stat(int fd, const char *path, uint32_t *mode, uint64_t *size) {
   struct stat info;
   if (path ? stat(path, &info) : fstat(fd, &info)) return -errno;

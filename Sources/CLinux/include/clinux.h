@@ -92,6 +92,11 @@ int32_t clinux_poll(struct pollfd *fds, uint64_t count, int64_t timeout_nanoseco
 /* fallocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE). */
 int32_t clinux_punch_hole(int fd, uint64_t offset, uint64_t length);
 int32_t clinux_madvise(void *start, uint64_t length, int advice);
+/*
+ * The first page of [start, end) that is not mapped, or `end` (PAGEMAP_SCAN of an open /proc/self/pagemap; Linux
+ * 6.7). Negative errno on failure.
+ */
+int32_t clinux_pagemap_first_unmapped(int pagemap, uint64_t start, uint64_t end, uint64_t *found);
 /* fstat(2), or stat(2) where `path` is not NULL: st_mode and st_size. */
 int32_t clinux_stat(int fd, const char *path, uint32_t *mode, uint64_t *size);
 /* f_type of statfs(2), to tell tmpfs and hugetlbfs from other files; negative errno on failure. */

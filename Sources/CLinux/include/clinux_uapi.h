@@ -33,6 +33,29 @@ struct uffdio_poison {
 #define UFFDIO_POISON _IOWR(UFFDIO, _UFFDIO_POISON, struct uffdio_poison)
 #endif
 
+/* PAGEMAP_SCAN of <linux/fs.h>, 6.7: under names of our own, for a header may have the structs. */
+struct clinux_page_region {
+  __u64 start;
+  __u64 end;
+  __u64 categories;
+};
+struct clinux_pm_scan_arg {
+  __u64 size;
+  __u64 flags;
+  __u64 start;
+  __u64 end;
+  __u64 walk_end;
+  __u64 vec;
+  __u64 vec_len;
+  __u64 max_pages;
+  __u64 category_inverted;
+  __u64 category_mask;
+  __u64 category_anyof_mask;
+  __u64 return_mask;
+};
+#define CLINUX_PAGEMAP_SCAN _IOWR('f', 16, struct clinux_pm_scan_arg)
+#define CLINUX_PAGE_IS_PRESENT (1ull << 3)
+
 enum : uint64_t {
   CLINUX_FEATURE_PAGEFAULT_FLAG_WP = 1ull << 0,
   CLINUX_FEATURE_EVENT_FORK = 1ull << 1,

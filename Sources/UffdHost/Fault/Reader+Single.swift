@@ -94,7 +94,8 @@ extension Reader {
       let address = UInt64(UInt(bitPattern: memory))
       return unsafe !isServed(address, folio.length)
         && !isPublisher(region.pointee.backing, address, folio.length)
-    case .staged: return unsafe folio.memory == nil || folio.memory! == UnsafeRawPointer(staging.base)
+    case .staged:
+      return unsafe folio.memory == nil || folio.memory! == UnsafeRawPointer(staging.base)
     case .zero: return unsafe folio.memory == nil && !region.pointee.isHugetlb
     default: return false
     }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import CLinux
 import Glibc
 
 /// Opened once: at the moment it is needed, descriptors may be scarce.
@@ -24,34 +25,12 @@ func isMapped(_ address: UInt64) -> Bool? {
   return entry >> 63 == 1
 }
 
-/// Calls `body` with the pages of [start, end) that this process has not mapped, run by run in order, as far
-/// as it wants to go on; `start` and `end` are multiples of a page. False where the file cannot be read.
-func forEachUnmapped(
-  from start: UInt64, to end: UInt64, _ body: (_ start: UInt64, _ end: UInt64) -> Void
-) -> Bool {
-  guard let pagemap else { return false }
-  // One page of entries describes 2 MiB.
-  return unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 512) { entries in
-    var address = start
-    var runStart: UInt64?
-    while address < end {
-      let count = Int(min(512, (end - address) / 4096))
-      let length = count * MemoryLayout<UInt64>.size
-      guard
-        unsafe pread(pagemap.fd, entries.baseAddress!, length, off_t(address / 4096 * 8)) == length
-      else { return false }
-      for index in 0..<count {
-        let page = address + UInt64(index) * 4096
-        if unsafe entries[index] >> 63 == 1 {
-          if let start = runStart { body(start, page) }
-          runStart = nil
-        } else if runStart == nil {
-          runStart = page
-        }
-      }
-      address += UInt64(count) * 4096
-    }
-    if let start = runStart { body(start, end) }
-    return true
-  }
+/// The first page of [start, end) that this process has not mapped; `end` if it has them all. `start` and `end`
+/// are multiples of a page. Nil before Linux 6.7, which brought PAGEMAP_SCAN: reading the file instead costs
+/// as much as mapping a page.
+func firstUnmapped(from start: UInt64, to end: UInt64) -> UInt64? {
+  guard let pagemap else { return nil }
+  var found: UInt64 = 0
+  guard unsafe clinux_pagemap_first_unmapped(pagemap.fd, start, end, &found) == 0 else { return nil }
+  return found
 }
