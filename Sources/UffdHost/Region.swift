@@ -191,7 +191,8 @@ import UffdPluginABI
       for (index, part) in parts.enumerated() {
         let port = readers[index]
         let order = unsafe FillOrder(
-          prefetch, region: record, part, Preparation(instance.record, part, port), isWhole: true)
+          prefetch, region: record, part,
+          Preparation(instance.record, record.pointee.backing, part, port), isWhole: true)
         port.perform(.fill(order))
         order.preparation?.submit()
       }

@@ -53,7 +53,7 @@ extension Reader {
       prefetch.orderEnd = unsafe region.end
       let order = unsafe FillOrder(
         prefetch.prefetch, region: region, ranges,
-        Preparation(region.pointee.instance, ranges, port), isWhole: false)
+        Preparation(region.pointee.instance, region.pointee.backing, ranges, port), isWhole: false)
       prefetch.order = order
       fills.append(order)
       order.preparation?.submit()

@@ -40,10 +40,14 @@ import UffdPluginABI
   /// request.
   private static let bridgeBytes: UInt64 = 16 << 10
 
-  /// Nil: the provider has no source that could be made ready.
+  /// Nil: the provider has no source that could be made ready, or nothing is needed of it, for `backing` has
+  /// all of it.
   init?(
-    _ instance: UnsafeMutablePointer<InstanceRecord>, _ ranges: [Range<UInt64>], _ port: ReaderPort
+    _ instance: UnsafeMutablePointer<InstanceRecord>,
+    _ backing: UnsafeMutablePointer<BackingRecord>?, _ ranges: [Range<UInt64>], _ port: ReaderPort
   ) {
+    let ranges =
+      unsafe backing.map { unsafe unpublished(ranges, $0.pointee.states) } ?? ranges
     let lends = unsafe instance.pointee.isInline && instance.pointee.lends
     let announces = unsafe instance.pointee.willNeed != nil
     guard lends || announces, let first = ranges.first else {
@@ -151,4 +155,23 @@ import UffdPluginABI
       bytes += taken * granule
     }
   }
+}
+
+/// What of ascending ranges a backing does not have: only that is asked for.
+func unpublished(_ ranges: [Range<UInt64>], _ states: PageStates) -> [Range<UInt64>] {
+  let isPresent = BackingPage.present.rawValue
+  var result: [Range<UInt64>] = []
+  for range in ranges {
+    let present = states.count(ofBits: isPresent, in: range)
+    if present == 0 { result.append(range) }
+    if present == 0 || present == UInt64(range.count) { continue }
+    var next = range.lowerBound
+    while next < range.upperBound {
+      let start = next
+      while next < range.upperBound, states.bits(next) != isPresent { next += 1 }
+      if start < next { result.append(start..<next) }
+      next += 1
+    }
+  }
+  return result
 }
