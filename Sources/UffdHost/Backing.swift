@@ -73,7 +73,7 @@
   ) throws(HostError) -> (UnsafeMutablePointer<BackingRecord>, Mapping) {
     let states: Mapping
     do {
-      states = try Mapping.scratch(PageStates.bytes(for: count))
+      states = try Mapping.table(PageStates.bytes(for: count))
     } catch {
       throw HostError(
         .system, "the page states of \(count) granules do not fit into memory (\(error.name))")

@@ -68,7 +68,7 @@ import Synchronization
   ) throws(HostError) {
     try recording?.check(instance)
     do {
-      countersMemory = try Mapping.scratch(Counters.bytes + LatencyRecord.bytes)
+      countersMemory = try Mapping.table(Counters.bytes + LatencyRecord.bytes)
     } catch {
       throw HostError(.system, "there is no memory for another client (\(error.name))")
     }

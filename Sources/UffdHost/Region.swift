@@ -64,7 +64,7 @@ import UffdPluginABI
       } else {
         mapping = try Mapping.anonymousRegion(length)
       }
-      stateMemory = try Mapping.scratch(PageStates.bytes(for: UInt64(window.count)))
+      stateMemory = try Mapping.table(PageStates.bytes(for: UInt64(window.count)))
     } catch {
       instance.unuse()
       throw Backing.cannotMap(kind, instance.granule, UInt64(window.count), error)

@@ -111,7 +111,7 @@ struct ClientPlan {
     var records: [RecordPointer] = []
     for region in regions {
       let count = region.length / instance.granule
-      guard let states = try? Mapping.scratch(PageStates.bytes(for: count)) else {
+      guard let states = try? Mapping.table(PageStates.bytes(for: count)) else {
         for record in records { unsafe free(record.region) }
         throw HostError(
           .system, "there is no memory for the page states of \(ClientPlan.name(region))")

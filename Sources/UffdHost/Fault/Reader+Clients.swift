@@ -239,7 +239,7 @@ extension Reader {
     of region: UnsafeMutablePointer<RegionRecord>, for child: Client
   ) throws(HostError) -> UnsafeMutablePointer<RegionRecord> {
     let count = unsafe region.pointee.states.count
-    guard let memory = try? Mapping.scratch(PageStates.bytes(for: count)) else {
+    guard let memory = try? Mapping.table(PageStates.bytes(for: count)) else {
       throw HostError(.system, "there is no memory for its page states")
     }
     let states = unsafe PageStates(memory.base, count: count)

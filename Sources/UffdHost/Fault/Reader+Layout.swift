@@ -153,7 +153,7 @@ extension Reader {
     like region: UnsafeMutablePointer<RegionRecord>, at start: UInt64, _ pages: UInt64,
     firstPgoff: UInt64
   ) {
-    guard let memory = try? Mapping.scratch(PageStates.bytes(for: pages)) else { return }
+    guard let memory = try? Mapping.table(PageStates.bytes(for: pages)) else { return }
     unsafe session.pointee.table.insert(
       makeRecord(
         session: session, start: start, length: pages << region.pointee.granuleShift, instance,
@@ -165,7 +165,7 @@ extension Reader {
   private func insertEmpty(
     like region: UnsafeMutablePointer<RegionRecord>, at start: UInt64, pages: UInt64
   ) {
-    guard let memory = try? Mapping.scratch(PageStates.bytes(for: pages)) else { return }
+    guard let memory = try? Mapping.table(PageStates.bytes(for: pages)) else { return }
     var shape = unsafe region.pointee.shape
     shape.readsZero = true
     unsafe session.pointee.table.insert(

@@ -89,30 +89,47 @@ struct RegionGap {
 /// Regions of a session sorted by address. Readers read it; it changes only while reading is excluded.
 @safe struct RegionTable {
   private(set) var regions: UnsafeMutablePointer<UnsafeMutablePointer<RegionRecord>>
+  /// Where they start: what is searched lies together.
+  private var starts: UnsafeMutablePointer<UInt64>
   private(set) var count = 0
-  private var capacity = 16
+  private var capacity = 0
   /// Another one after each change.
   var version: UInt64 = 1
 
-  init() { unsafe regions = .allocate(capacity: 16) }
+  init() {
+    unsafe regions = .allocate(capacity: 0)
+    unsafe starts = .allocate(capacity: 0)
+    grow()
+  }
 
-  func free() { unsafe regions.deallocate() }
+  func free() {
+    unsafe regions.deallocate()
+    unsafe starts.deallocate()
+  }
+
+  private mutating func grow() {
+    let larger = max(16, capacity * 2)
+    let (oldRegions, oldStarts) = unsafe (regions, starts)
+    unsafe regions = .allocate(capacity: larger)
+    unsafe starts = .allocate(capacity: larger)
+    unsafe regions.moveInitialize(from: oldRegions, count: count)
+    unsafe starts.moveInitialize(from: oldStarts, count: count)
+    unsafe oldRegions.deallocate()
+    unsafe oldStarts.deallocate()
+    capacity = larger
+  }
 
   mutating func insert(_ region: UnsafeMutablePointer<RegionRecord>) {
-    if count == capacity {
-      let bigger = UnsafeMutablePointer<UnsafeMutablePointer<RegionRecord>>.allocate(
-        capacity: capacity * 2)
-      unsafe bigger.moveInitialize(from: regions, count: count)
-      unsafe regions.deallocate()
-      unsafe regions = unsafe bigger
-      capacity *= 2
-    }
+    if count == capacity { grow() }
+    let start = unsafe region.pointee.start
     var place = count
-    while place > 0, unsafe regions[place - 1].pointee.start > region.pointee.start {
+    while place > 0, unsafe starts[place - 1] > start {
       unsafe (regions + place).initialize(to: regions[place - 1])
+      unsafe (starts + place).initialize(to: starts[place - 1])
       place -= 1
     }
     unsafe (regions + place).initialize(to: region)
+    unsafe (starts + place).initialize(to: start)
     count += 1
     version += 1
   }
@@ -121,10 +138,23 @@ struct RegionGap {
     var kept = 0
     for index in 0..<count where unsafe regions[index].pointee.id != id {
       unsafe regions[kept] = unsafe regions[index]
+      unsafe starts[kept] = unsafe starts[index]
       kept += 1
     }
     count = kept
     version += 1
+  }
+
+  /// How many regions start below `address`, or at it.
+  @inline(__always)
+  private func countStarting(upTo address: UInt64) -> Int {
+    var low = 0
+    var high = count
+    while low < high {
+      let middle = (low + high) / 2
+      if unsafe starts[middle] <= address { low = middle + 1 } else { high = middle }
+    }
+    return low
   }
 
   /// Some region, as long as there is one.
@@ -135,60 +165,37 @@ struct RegionGap {
   /// The region that holds `address`, or nil.
   @inline(__always)
   func find(_ address: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
-    var low = 0
-    var high = count
-    while low < high {
-      let middle = (low + high) / 2
-      if unsafe regions[middle].pointee.start <= address { low = middle + 1 } else { high = middle }
-    }
-    guard low > 0 else { return nil }
-    let region = unsafe regions[low - 1]
+    guard let region = unsafe below(address) else { return nil }
     return unsafe address - region.pointee.start < region.pointee.length ? region : nil
   }
 
   /// The region that `address` lies in or, if in none, that ends below it: the last one that begins at or
   /// before.
+  @inline(__always)
   func below(_ address: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
-    var found: UnsafeMutablePointer<RegionRecord>?
-    for index in 0..<count where unsafe regions[index].pointee.start <= address {
-      unsafe found = unsafe regions[index]
-    }
-    return unsafe found
+    let count = countStarting(upTo: address)
+    return unsafe count > 0 ? regions[count - 1] : nil
   }
 
   /// The first region that begins above `address`.
   func above(_ address: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
-    for index in 0..<count where unsafe regions[index].pointee.start > address {
-      return unsafe regions[index]
-    }
-    return nil
+    let place = countStarting(upTo: address)
+    return unsafe place < count ? regions[place] : nil
   }
 
   /// The addresses without any region between the neighbours of `address`; none, if a region has it.
   func gap(around address: UInt64) -> RegionGap {
-    var low = 0
-    var high = count
-    while low < high {
-      let middle = (low + high) / 2
-      if unsafe regions[middle].pointee.start <= address { low = middle + 1 } else { high = middle }
-    }
-    let start = unsafe low > 0 ? regions[low - 1].end : 0
-    let end = unsafe low < count ? regions[low].pointee.start : UInt64.max
+    let start = unsafe below(address)?.end ?? 0
+    let end = unsafe above(address)?.pointee.start ?? UInt64.max
     return RegionGap(start: start, end: max(start, end), version: version)
   }
 
   /// Whether [start, start + length) meets any region.
-  @inline(__always)
   func overlaps(_ start: UInt64, _ length: UInt64) -> Bool {
     let (end, overflow) = start.addingReportingOverflow(length)
     if overflow { return true }
     // Of regions that do not overlap each other, the last one that begins before the end.
-    var low = 0
-    var high = count
-    while low < high {
-      let middle = (low + high) / 2
-      if unsafe regions[middle].pointee.start < end { low = middle + 1 } else { high = middle }
-    }
-    return unsafe low > 0 && start < regions[low - 1].end
+    guard end > 0, let last = unsafe below(end - 1) else { return false }
+    return unsafe start < last.end
   }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory from mmap(2): regions, publisher mappings, staging, page states.
+// Memory from mmap(2): regions, publisher mappings, staging, tables.
 import CLinux
 import Glibc
 
@@ -7,12 +7,16 @@ import Glibc
 @safe final class Mapping: @unchecked Sendable {
   let base: UnsafeMutableRawPointer
   let length: Int
+  private let isAllocated: Bool
 
-  private init(_ base: UnsafeMutableRawPointer, _ length: Int) {
+  private init(_ base: UnsafeMutableRawPointer, _ length: Int, isAllocated: Bool = false) {
     unsafe self.base = base
     self.length = length
+    self.isAllocated = isAllocated
   }
-  deinit { unsafe munmap(base, length) }
+  deinit {
+    if isAllocated { unsafe base.deallocate() } else { unsafe munmap(base, length) }
+  }
 
   var address: UInt64 { UInt64(UInt(bitPattern: unsafe base)) }
 
@@ -30,6 +34,17 @@ import Glibc
     try map(
       length, PROT_READ | PROT_WRITE, MAP_PRIVATE | Int32(MAP_ANONYMOUS) | MAP_NORESERVE, -1, 0)
   }
+
+  /// Zeroed memory for a table of ours. A small one comes from the allocator: with a mapping for each, those
+  /// of many clients would all begin at a page, compete for one set of the CPU's cache, and take an entry of
+  /// the TLB each.
+  static func table(_ length: UInt64) throws(Errno) -> Mapping {
+    guard length > 0, length <= smallTable else { return try scratch(length) }
+    let base = UnsafeMutableRawPointer.allocate(byteCount: Int(length), alignment: 16)
+    unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: Int(length))
+    return unsafe Mapping(base, Int(length), isAllocated: true)
+  }
+  private static let smallTable: UInt64 = 16 << 10
 
   /// Anonymous memory to be served. MADV_DONTFORK: a forked child would read zeroes in missing pages,
   /// for it has no uffd of its own.
