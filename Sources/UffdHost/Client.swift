@@ -4,8 +4,9 @@ import Synchronization
 /// One client: a process that handed its userfaultfd over. Its regions are served until it ends, is
 /// drained, or asks to be left alone. All members may be called from any thread but a reader.
 ///
-/// One reader serves it: the thread that reads its uffd is the thread that installs its pages, so that a
-/// discard and an install never cross (Exclusion.swift).
+/// One reader serves it, and all others that map its memfds: the thread that reads its uffd is the thread
+/// that installs its pages, so that a discard and an install never cross. Where that cannot be
+/// (`Backing.isCrossed`), the exclusion is taken (Exclusion.swift).
 @safe package final class Client: @unchecked Sendable {
   /// How serving a client ended.
   package enum End: Sendable, Equatable {
@@ -52,9 +53,7 @@ import Synchronization
     backings: [Descriptor] = [], recording: Recording? = nil, onEnd: @escaping OnEnd
   ) throws(HostError) {
     let plan = try ClientPlan(instance, regions, backings)
-    try self.init(
-      instance, identity, uffd, instance.host.session.readers.leastLoaded(), parent: nil,
-      recording, onEnd)
+    try self.init(instance, identity, uffd, plan.port, parent: nil, recording, onEnd)
     let regions = unsafe try plan.makeRecords(session: record)
     for region in regions { unsafe record.pointee.table.insert(region.region) }
     self.backings = plan.backings
@@ -105,7 +104,7 @@ import Synchronization
 
   /// More regions of the same uffd. All of them or none.
   package func add(_ regions: [ClientRegion], backings: [Descriptor] = []) throws(HostError) {
-    let plan = try ClientPlan(instance, regions, backings)
+    let plan = try ClientPlan(instance, regions, backings, for: port)
     let addition = ClientAddition(plan)
     port.perform(.change(self, .add(addition)))
     if let error = addition.error { throw error }

@@ -7,11 +7,15 @@ import UffdPluginABI
 struct ClientPlan {
   let regions: [ClientRegion]
   let backings: [Backing]
+  /// The reader that is to serve them.
+  let port: ReaderPort
   private let instance: Instance
 
-  /// Throws `.usage` with the first region that cannot be served, and why.
+  /// `port` is the reader of a client that is served already. Throws `.usage` with the first region that
+  /// cannot be served, and why.
   init(
-    _ instance: Instance, _ regions: [ClientRegion], _ descriptors: [Descriptor]
+    _ instance: Instance, _ regions: [ClientRegion], _ descriptors: [Descriptor],
+    for port: ReaderPort? = nil
   ) throws(HostError) {
     guard !regions.isEmpty else { throw HostError(.usage, "there are no regions to serve") }
     var previous: ClientRegion?
@@ -25,6 +29,9 @@ struct ClientPlan {
       }
       previous = region
     }
+    let readers = instance.host.session.readers
+    // Who maps one memfd is served by one reader: what these do to each other then needs no lock.
+    let port = port ?? instance.home(of: descriptors) ?? readers.leastLoaded()
     var backings: [Backing] = []
     for (index, descriptor) in descriptors.enumerated() {
       let extent =
@@ -33,12 +40,18 @@ struct ClientPlan {
         throw HostError(.usage, "memfd \(index) came along and no region maps it; leave it out")
       }
       let pageSize = regions.first { $0.backing == index }!.pageSize
-      backings.append(try instance.backing(of: descriptor, pageSize: pageSize, extent: extent))
+      backings.append(
+        try instance.backing(of: descriptor, pageSize: pageSize, extent: extent, home: port))
     }
     for region in regions { try ClientPlan.checkSharing(region, instance, backings.count) }
     self.regions = regions
     self.backings = backings
+    self.port = port
     self.instance = instance
+    // A client that maps memfds of two readers' clients is on one of them.
+    let crossed = backings.filter { $0.home !== port }
+    for backing in crossed { backing.cross() }
+    if !crossed.isEmpty { readers.performEverywhere(.exclude) }
   }
 
   static func name(_ region: ClientRegion) -> String {

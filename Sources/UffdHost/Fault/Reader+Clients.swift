@@ -16,8 +16,16 @@ extension Reader {
       reporter.cannotFollow(client.id, "session", error.name)
     }
     watchExit(client)
+    exclude(client)
     clients.append(client)
     port.clientCount.add(1)
+  }
+
+  /// A client that shares a memfd with clients of other readers takes the exclusion with them. Between two
+  /// turns, or before the first.
+  func exclude(_ client: Client) {
+    guard client.backings.contains(where: \.isCrossed) else { return }
+    unsafe client.record.pointee.exclusion = client.instance.host.session.crossing
   }
 
   private func watchExit(_ client: Client) {
@@ -181,6 +189,7 @@ extension Reader {
         client.strangers.take(region.start..<(region.start + region.length))
       }
       client.backings += addition.plan.backings
+      exclude(client)
     } catch {
       addition.error = error
     }
