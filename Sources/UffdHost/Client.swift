@@ -151,6 +151,11 @@ import Synchronization
     progress.phase = phase.withLock { $0 }
     unsafe record.pointee.counters.add(to: &progress.statistics)
     progress.statistics.parkedNow = inspection.parked
+    progress.heldNow = inspection.held
+    if let oldest = inspection.oldest {
+      let now = monotonicNanoseconds()
+      progress.longestWaitNanoseconds = now - min(now, oldest)
+    }
     progress.latency = unsafe record.pointee.latency.summary
     return progress
   }

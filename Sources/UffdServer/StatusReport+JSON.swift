@@ -37,6 +37,7 @@ extension StatusReport.Session {
       json.field("uid", uid)
       json.field("dialect", dialect)
       json.field("phase", phase)
+      json.field("health", health.rawValue)
       json.field("since_ns", sinceNanoseconds)
       json.field("connected", isConnected)
       json.field("bytes", bytes)
@@ -48,6 +49,8 @@ extension StatusReport.Session {
         json.field("missing", faultsMissing)
         json.field("minor", faultsMinor)
         json.field("parked", parked)
+        json.field("longest_wait_ns", longestWaitNanoseconds)
+        json.field("held", held)
         json.field("given_up", givenUp)
       }
       json.field("errors", errors)

@@ -45,6 +45,8 @@ extension StatusReport.Session {
     faultsMissing = faults["missing"].number
     faultsMinor = faults["minor"].number
     parked = faults["parked"].number
+    longestWaitNanoseconds = faults["longest_wait_ns"].number
+    held = faults["held"].number
     givenUp = faults["given_up"].number
     errors = value["errors"].number
     let times = value["latency_ns"]

@@ -34,19 +34,22 @@ extension StatusReport {
 
 extension StatusReport.Session {
   fileprivate static let heads = [
-    "id", "pid", "user", "dialect", "phase", "bytes", "resident", "missing", "poisoned", "faults",
-    "parked", "errors", "p50", "p99", "max",
+    "id", "pid", "user", "dialect", "phase", "health", "bytes", "resident", "missing", "poisoned",
+    "faults", "parked", "longest", "held", "errors", "p50", "p99", "max",
   ]
-  fileprivate static let textColumns: Set<Int> = [3, 4]
+  fileprivate static let textColumns: Set<Int> = [3, 4, 5]
 
   fileprivate var cells: [String] {
     let times = latency.map { [$0.p50, $0.p99, $0.maximum] }
     return [
       "\(id)", parent == nil ? "\(pid)" : "-", "\(uid)", dialect.printable, phase.printable,
+      health.rawValue,
       Units.bytes(bytes) + (isTruncated ? "+" : ""),
       Units.percent(residentBytes + discardedBytes, of: bytes),
       Units.bytes(missingBytes), Units.bytes(poisonedBytes),
-      Units.grouped(faultsMissing &+ faultsMinor), "\(parked)", "\(errors &+ givenUp)",
+      Units.grouped(faultsMissing &+ faultsMinor), "\(parked)",
+      longestWaitNanoseconds == 0 ? "-" : Units.duration(nanoseconds: longestWaitNanoseconds),
+      "\(held)", "\(errors &+ givenUp)",
     ] + (times?.map { Units.duration(nanoseconds: $0) } ?? ["-", "-", "-"])
   }
 

@@ -23,6 +23,7 @@ import UffdHost
     (session.bytes, session.residentBytes, session.missingBytes) = (1 << 20, 1 << 19, 1 << 18)
     (session.discardedBytes, session.poisonedBytes) = (1 << 18, 4096)
     (session.faultsMissing, session.faultsMinor, session.parked) = (1234, 5, 2)
+    (session.longestWaitNanoseconds, session.held) = (1_500_000_000, 4)
     (session.errors, session.givenUp) = (1, 3)
     session.latency = StatusReport.Latency(p50: 9_000, p90: 12_000, p99: 40_000, maximum: 2_000_000)
     session.regionCount = 2
@@ -50,6 +51,10 @@ import UffdHost
       lines[1]
         == "clients  2 now; 7 served, 3 drained, 2 gone, 5 refused; 3 connections, 1 handshakes")
     #expect(lines[2].hasPrefix("id  pid  user  dialect"))
+    let words = lines[3].split(separator: " ").map(String.init)
+    #expect(words[5] == "failing")
+    #expect(lines[3].contains("  2   1.50 s     4       4  "), "\(lines[3])")
+    #expect(lines[4].contains("  fine  "))
     #expect(
       lines[3].contains("75.0 %") && lines[3].contains("1,239") && lines[3].contains("9.0 us"))
     #expect(
@@ -59,6 +64,19 @@ import UffdHost
     #expect(text.contains("client 8\n  forked by client 6\n"))
     #expect(lines.allSatisfy { $0.last != " " })
     #expect(StatusReport().text.split(separator: "\n").count == 2)
+  }
+
+  @Test func `who fails is told apart from who is slow`() {
+    var session = StatusReport.Session()
+    session.longestWaitNanoseconds = StatusReport.slowNanoseconds - 1
+    #expect(session.health == .fine)
+    session.longestWaitNanoseconds += 1
+    #expect(session.health == .slow)
+    for failure in [\StatusReport.Session.held, \.givenUp, \.poisonedBytes] {
+      var session = session
+      session[keyPath: failure] = 1
+      #expect(session.health == .failing)
+    }
   }
 
   @Test func `a server cannot steer the terminal`() {

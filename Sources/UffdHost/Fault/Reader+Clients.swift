@@ -162,7 +162,9 @@ extension Reader {
       }
       for index in 0..<questions.activeCount {
         let question = unsafe questions.slots + Int(questions.active[index])
-        if unsafe question.pointee.region?.pointee.session == session { inspection.parked += 1 }
+        if unsafe question.pointee.region?.pointee.session == session {
+          unsafe inspection.count(question)
+        }
       }
     }
   }
