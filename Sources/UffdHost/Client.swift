@@ -23,13 +23,13 @@ import Synchronization
   /// The client that forked it, if one did. Which process it is the kernel does not say.
   package let parent: UInt64?
 
-  let instance: Instance
+  package let instance: Instance
   let uffd: Descriptor
   let record: SessionPointer
   let onEnd: OnEnd
   /// Notes what it touches first; its children's touches too.
   package let recording: Recording?
-  private let port: ReaderPort
+  let port: ReaderPort
   private let countersMemory: Mapping
   private let phase = Mutex(ClientProgress.Phase.serving)
   private let usesInstance = Mutex(true)
@@ -42,18 +42,18 @@ import Synchronization
   var isExitWatched = false
 
   /// Serves what a client handed over. The uffd's handshake is done, its ranges are registered, it does not
-  /// block. Owns `uffd` and `backings` from now on, whether it throws or not.
+  /// block. Owns `uffd` from now on, whether it throws or not.
   ///
   /// `onEnd` is called once, on a reader, and for each child that the client forks, too: it must only ring
   /// a bell.
-  ///
-  /// Throws `.usage` for regions that cannot be served, with the reason; nothing is served then.
   package convenience init(
-    _ instance: Instance, _ identity: ClientIdentity, uffd: Descriptor, regions: [ClientRegion],
-    backings: [Descriptor] = [], recording: Recording? = nil, onEnd: @escaping OnEnd
+    _ plan: ClientPlan, _ identity: ClientIdentity, uffd: Descriptor, recording: Recording? = nil,
+    onEnd: @escaping OnEnd
   ) throws(HostError) {
-    let plan = try ClientPlan(instance, regions, backings)
-    try self.init(instance, identity, uffd, plan.port, parent: nil, recording, onEnd)
+    let instance = plan.instance
+    try self.init(
+      instance, identity, uffd, plan.port ?? instance.host.session.readers.leastLoaded(),
+      parent: nil, recording, onEnd)
     let regions = unsafe try plan.makeRecords(session: record)
     for region in regions { unsafe record.pointee.table.insert(region.region) }
     self.backings = plan.backings
@@ -102,9 +102,8 @@ import Synchronization
     leave()
   }
 
-  /// More regions of the same uffd. All of them or none.
-  package func add(_ regions: [ClientRegion], backings: [Descriptor] = []) throws(HostError) {
-    let plan = try ClientPlan(instance, regions, backings, for: port)
+  /// More regions of the same uffd, planned for this client. All of them or none.
+  package func add(_ plan: ClientPlan) throws(HostError) {
     let addition = ClientAddition(plan)
     port.perform(.change(self, .add(addition)))
     if let error = addition.error { throw error }

@@ -11,6 +11,12 @@ extension StatusReport {
         json.field("pid", pid)
         json.field("provider", provider)
         json.field("phase", phase)
+        if let waiting {
+          json.object("waiting") { json in waiting.write(to: &json) }
+        } else {
+          json.null("waiting")
+        }
+        json.field("passed_socket", isSocketPassed)
         json.field("uptime_ns", uptimeNanoseconds)
         json.field("connections", connections)
         json.field("handshakes", handshakes)
@@ -25,6 +31,18 @@ extension StatusReport {
       json.array("sessions") { json in for session in sessions { session.write(to: &json) } }
     }
     return json.text
+  }
+}
+
+extension StatusReport.Waiting {
+  fileprivate func write(to json: inout JSONWriter) {
+    json.field("since_ns", sinceNanoseconds)
+    json.field("clients", clients)
+    json.field("handshakes", handshakes)
+    json.field("command", waitsForCommand)
+    json.field("missing", missingBytes)
+    json.field("estimate_ns", estimateNanoseconds)
+    json.field("given_up_in_ns", patienceNanoseconds)
   }
 }
 

@@ -8,6 +8,10 @@ extension StatusReport {
     var text =
       "server   pid \(pid), provider '\(provider)', \(phase), up \(Units.duration(nanoseconds: uptimeNanoseconds))"
       .printable + "\n"
+    if let waiting {
+      text +=
+        "ending   for \(Units.duration(nanoseconds: waiting.sinceNanoseconds)); \(waiting.text)\n"
+    }
     text +=
       "clients  \(sessions.count) now; \(clientsServed) served, \(clientsDrained) drained, \(clientsGone) gone, "
       + "\(refused) refused; \(connections) connections, \(handshakes) handshakes\n"
@@ -29,6 +33,23 @@ extension StatusReport {
       let line = cells.joined(separator: "  ")
       return String(line.reversed().drop { $0 == " " }.reversed()) + "\n"
     }.joined()
+  }
+}
+
+extension StatusReport.Waiting {
+  var text: String {
+    if clients == 0 {
+      if handshakes > 0 { return "waiting for handshakes" }
+      return waitsForCommand ? "waiting for the command to end" : "waiting for nobody any more"
+    }
+    var text = "waiting for \(clients) clients, \(Units.bytes(missingBytes)) missing"
+    if let estimateNanoseconds {
+      text += ", about \(Units.duration(nanoseconds: estimateNanoseconds)) to go"
+    }
+    if let patienceNanoseconds {
+      text += "; given up in \(Units.duration(nanoseconds: patienceNanoseconds))"
+    }
+    return text
   }
 }
 

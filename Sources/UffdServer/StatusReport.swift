@@ -74,9 +74,29 @@ struct StatusReport: Sendable, Equatable {
     }
   }
 
+  /// What a server that ends waits for.
+  struct Waiting: Sendable, Equatable {
+    /// Since the end began.
+    var sinceNanoseconds: UInt64 = 0
+    var clients: UInt64 = 0
+    /// Connections that may still hand something over.
+    var handshakes: UInt64 = 0
+    var waitsForCommand = false
+    /// Of those clients.
+    var missingBytes: UInt64 = 0
+    /// How long it takes to fill them, as fast as until now; nil: nobody knows.
+    var estimateNanoseconds: UInt64?
+    /// What is missing then is given up; nil: it is not, or it is already.
+    var patienceNanoseconds: UInt64?
+  }
+
   var pid: Int32 = 0
   var provider = ""
   var phase = ""
+  /// Nil: it does not end.
+  var waiting: Waiting?
+  /// Its socket belongs to a service manager, which keeps it while no server runs.
+  var isSocketPassed = false
   var uptimeNanoseconds: UInt64 = 0
   var connections: UInt64 = 0
   var handshakes: UInt64 = 0

@@ -45,19 +45,19 @@ struct CrossingTests {
 
   private static func watch(_ memories: UnsafeMutableRawPointer...) throws -> Userfaultfd {
     let uffd = try Userfaultfd(wanted: [.eventRemove])
-    for unsafe memory in unsafe memories {
-      try uffd.register(UInt64(UInt(bitPattern: memory)), length: length, minor: true)
-    }
+    let starts = unsafe memories.map { UInt64(UInt(bitPattern: $0)) }
+    for start in starts { try uffd.register(start, length: length, minor: true) }
     return uffd
   }
 
   private static func client(
     _ instance: Instance, _ uffd: Userfaultfd, _ shared: Shared, _ memory: UnsafeMutableRawPointer
   ) throws -> Client {
-    try unsafe Client(
-      instance, ClientIdentity(pid: getpid(), uid: 0, gid: 0, pidfd: nil, dialect: "test"),
-      uffd: Descriptor(owning: dup(uffd.calls.fd)), regions: [region(memory)],
-      backings: [Descriptor(owning: dup(shared.memfd))], onEnd: { _, _ in })
+    try Client(
+      unsafe ClientPlan(
+        instance, [region(memory)], [Descriptor(owning: dup(shared.memfd))]),
+      ClientIdentity(pid: getpid(), uid: 0, gid: 0, pidfd: nil, dialect: "test"),
+      uffd: Descriptor(owning: dup(uffd.calls.fd)), onEnd: { _, _ in })
   }
 
   /// A host with two readers, whose COPY waits a while: the time between the last look at a page's state and
@@ -114,7 +114,8 @@ struct CrossingTests {
     let readers = scene.host.session.readers
     #expect([readers[0].clientCount.relaxed, readers[1].clientCount.relaxed] == [1, 1])
     try unsafe clients[1].add(
-      [region(second)], backings: [Descriptor(owning: dup(shared.memfd))])
+      ClientPlan(
+        instance, [region(second)], [Descriptor(owning: dup(shared.memfd))], for: clients[1]))
     let stale = unsafe client_remove_race(first, second, pages / 2)
     // And the other way round.
     let half = Int(length / 2)

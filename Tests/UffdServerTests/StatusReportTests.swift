@@ -11,6 +11,11 @@ import UffdHost
     report.pid = 4711
     report.provider = "shmem"
     report.phase = "draining"
+    report.waiting = StatusReport.Waiting(
+      sinceNanoseconds: 2_000_000_000, clients: 2, handshakes: 1, waitsForCommand: true,
+      missingBytes: 1 << 20, estimateNanoseconds: 12_000_000_000,
+      patienceNanoseconds: 30_000_000_000)
+    report.isSocketPassed = true
     report.uptimeNanoseconds = 90_000_000_000
     (report.connections, report.handshakes) = (3, 1)
     (report.clientsServed, report.clientsDrained, report.clientsGone) = (7, 3, 2)
@@ -49,14 +54,18 @@ import UffdHost
     #expect(lines[0] == "server   pid 4711, provider 'shmem', draining, up 1 min 30 s")
     #expect(
       lines[1]
-        == "clients  2 now; 7 served, 3 drained, 2 gone, 5 refused; 3 connections, 1 handshakes")
-    #expect(lines[2].hasPrefix("id  pid  user  dialect"))
-    let words = lines[3].split(separator: " ").map(String.init)
-    #expect(words[5] == "failing")
-    #expect(lines[3].contains("  2   1.50 s     4       4  "), "\(lines[3])")
-    #expect(lines[4].contains("  fine  "))
+        == "ending   for 2.00 s; waiting for 2 clients, 1 MiB missing, about 12.00 s to go; given up in 30.00 s"
+    )
     #expect(
-      lines[3].contains("75.0 %") && lines[3].contains("1,239") && lines[3].contains("9.0 us"))
+      lines[2]
+        == "clients  2 now; 7 served, 3 drained, 2 gone, 5 refused; 3 connections, 1 handshakes")
+    #expect(lines[3].hasPrefix("id  pid  user  dialect"))
+    let words = lines[4].split(separator: " ").map(String.init)
+    #expect(words[5] == "failing")
+    #expect(lines[4].contains("  2   1.50 s     4       4  "), "\(lines[4])")
+    #expect(lines[5].contains("  fine  "))
+    #expect(
+      lines[4].contains("75.0 %") && lines[4].contains("1,239") && lines[4].contains("9.0 us"))
     #expect(
       text.contains(
         "client 6\n  0x7f0000000000  1 MiB at 4096, pages of 4 KiB: 512 KiB resident, 256 KiB missing, "

@@ -19,8 +19,8 @@ uint64_t client_verify(const void *memory, uint64_t offset, uint64_t length, uin
  */
 uint64_t client_discard_race(void *memory, uint64_t first, uint64_t rounds);
 /*
- * The same of shared memory that is mapped twice: the thread touches the page in `sibling`, while this one punches it
- * (MADV_REMOVE) in `memory` and then reads it in both.
+ * The same of shared memory that is mapped twice: the thread touches the page in `sibling`, while this one
+ * punches it (MADV_REMOVE) in `memory` and then reads it in both.
  */
 uint64_t client_remove_race(void *memory, void *sibling, uint64_t rounds);
 
