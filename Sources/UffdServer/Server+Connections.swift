@@ -158,7 +158,7 @@ extension Server {
       switch dialect.recognise(bytes) {
       case .yes:
         var recognised: any Dialect = dialect.init()
-        connection.send(recognised.greeting())
+        connection.send(recognised.greeting(service.object))
         connection.dialect = recognised
         return true
       case .needsMore: isOpen = bytes.count <= Self.mostUnknownBytes || isOpen

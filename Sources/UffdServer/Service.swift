@@ -41,6 +41,7 @@ extension Client: ServedClient {
 package protocol Service: Sendable {
   /// The provider's name.
   var provider: String { get }
+  var object: ServedObject { get }
   /// All that are served now, children of forks included.
   var clients: [any ServedClient] { get }
   /// Checks what a client hands over. May wait for the provider. Any thread.
@@ -69,6 +70,9 @@ package struct InstanceService: Service {
   }
 
   package var provider: String { instance.provider.name }
+  package var object: ServedObject {
+    ServedObject(size: instance.objectSize, pageSize: instance.granule)
+  }
   package var clients: [any ServedClient] { host.clients.all }
 
   package func prepare(

@@ -44,6 +44,16 @@ struct CrowdTests {
     }
   }
 
+  @Test("a soak of some seconds, with huge pages")
+  func hugeSoak() async throws {
+    try needHugePages("hugetlb", bytes: 96 << 20)
+    try await Service.of("hugetlb", object: 32 << 20).run { server in
+      let report = try await server.play(
+        "soak --mode huge-pages --clients 4 --seconds 3 --alarm 60")
+      #expect(report["rounds"].number > 2)
+    }
+  }
+
   @Test("a soak of some seconds")
   func soak() async throws {
     var service = Service(provider: ["shmem"], object: 64 << 20)

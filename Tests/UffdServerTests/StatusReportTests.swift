@@ -105,7 +105,7 @@ import UffdHost
     var dialect = Native()
     var inbox = Inbox()
     inbox.bytes = NativeStatusConversation().opening
-    let greeting = dialect.greeting()
+    let greeting = dialect.greeting(NativeRecords.object)
     #expect(try dialect.next(&inbox) == nil)
     return greeting + dialect.encode(reply, to: 2)
   }

@@ -74,6 +74,7 @@ final class FakeService: Service, Sendable {
   }
 
   var provider: String { "fake" }
+  var object: ServedObject { NativeRecords.object }
   var clients: [any ServedClient] { state.withLock { $0.clients } }
   var fakes: [FakeClient] { state.withLock { $0.clients } }
 
