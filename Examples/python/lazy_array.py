@@ -117,7 +117,9 @@ class Connection:
         kind, _, body = self.frame()
         if kind != self.A_HELLO:
             raise Refused(self.text(body))
-        _, least, most = struct.unpack_from("<IHH", body)
+        size, least, most = struct.unpack_from("<IHH", body)
+        # The fields that a struct had when this was written may not be all, nor need they be there.
+        self.object_size = struct.unpack_from("<Q", body, 24)[0] if size >= 32 else None
         if not least <= 1 <= most:
             raise Refused(f"the server speaks the versions {least} to {most}, and this is 1")
 
@@ -189,14 +191,21 @@ class Connection:
 
 
 class LazyArray:
-    """`length` bytes of a server's object from `offset` on, as memory.
+    """`length` bytes of a server's object from `offset` on (all that there are), as memory.
 
     `view` is a memoryview, good for numpy.frombuffer, struct, hashlib and slices. Looking at a byte for the
     first time waits for its page, with the interpreter's lock held; the server is another process and does
     not need it. A page that the server cannot provide is SIGBUS.
     """
 
-    def __init__(self, path, length, offset=0):
+    def __init__(self, path, length=None, offset=0):
+        self.connection = Connection(path)
+        if length is None:
+            if self.connection.object_size is None:
+                raise Refused("the server does not say how long its object is: give a length")
+            length = self.connection.object_size - offset
+            if length <= 0:
+                raise Refused(f"the object has {self.connection.object_size} bytes")
         self.length = (length + PAGE - 1) // PAGE * PAGE
         self.uffd, self.is_user_mode_only = open_userfaultfd()
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
@@ -208,7 +217,6 @@ class LazyArray:
         if libc.madvise(self.start, self.length, MADV_DONTFORK) < 0:
             raise system_error("madvise")
         ioctl(self.uffd, UFFDIO_REGISTER, self.start, self.length, REGISTER_MODE_MISSING, 0)
-        self.connection = Connection(path)
         self.session = self.connection.attach(self.uffd, self.start, self.length, offset)
         # The userfaultfd stays open here: if the server dies, looking at a missing page stalls. Were it
         # closed, the page would read zero.
@@ -239,7 +247,7 @@ class LazyArray:
 def main():
     parser = argparse.ArgumentParser(description="Looks at a few bytes of a remote array.")
     parser.add_argument("socket", help="where 'uffdhost serve' listens")
-    parser.add_argument("--size", type=int, default=1 << 30, help="bytes of the array (default: 1 GiB)")
+    parser.add_argument("--size", type=int, help="bytes of the array (default: all of the object)")
     parser.add_argument("--offset", type=int, default=0, help="byte of the object that it begins with")
     parser.add_argument("--looks", type=int, default=100, help="places to look at (default: 100)")
     parser.add_argument("--drain", action="store_true", help="have all of it filled in the end")
@@ -250,7 +258,7 @@ def main():
     if array.is_user_mode_only:
         print("system calls do not wait for missing pages here: look at them first")
     random.seed(1)
-    places = [random.randrange(options.size) for _ in range(options.looks)]
+    places = [random.randrange(array.length) for _ in range(options.looks)]
     begin = time.perf_counter()
     looked = [array.view[place] for place in places]
     seconds = time.perf_counter() - begin
@@ -273,7 +281,7 @@ def main():
             at = options.offset + place
             if byte != (content[at] if at < len(content) else 0):
                 sys.exit(f"byte {at} is {byte}, and {options.compare} has another")
-        end = min(options.offset + options.size, len(content))
+        end = min(options.offset + array.length, len(content))
         if options.drain and array.view[: end - options.offset] != content[options.offset : end]:
             sys.exit(f"the array is not what {options.compare} holds")
         print(f"as in {options.compare}")

@@ -6,7 +6,7 @@ import Synchronization
 
 /// Memory whose content a uffdhost server has, and brings page by page when it is first touched.
 ///
-///     let disk = try RemoteMemory(socket: "/run/uffdhost.sock", count: 1 << 30)
+///     let disk = try RemoteMemory(socket: "/run/uffdhost.sock")
 ///     print(disk[4096])          // the server is asked for this page, and for no other
 ///     try disk.drain()           // everything is here now, and the server is not needed any more
 ///
@@ -40,6 +40,8 @@ public final class RemoteMemory: Sendable {
   public let offset: UInt64
   /// Bytes of memory: what was asked for, rounded up to pages.
   public let count: Int
+  /// Bytes of the server's object, from its byte 0 on; nil: the server is older than this question.
+  public let objectSize: UInt64?
   /// The memfd behind the memory, which belongs to this object; nil: anonymous memory.
   public let fileDescriptor: Int32?
   /// How the server names this client in its log and its status.
@@ -49,16 +51,17 @@ public final class RemoteMemory: Sendable {
   private let start: UInt
   private let state: Mutex<State>
 
-  /// Connects to the server at `socket`, makes memory that shows `count` bytes of its object, and hands it
-  /// over.
+  /// Connects to the server at `socket`, makes memory that shows `count` bytes of its object from `offset`
+  /// on (nil: all that there are), and hands it over.
   ///
   /// `pageSize` is 4096 or a size of huge pages; `offset` is a multiple of it.
   public init(
-    socket: String, count: Int, offset: UInt64 = 0, kind: Kind = .anonymous, pageSize: Int = 4096
+    socket: String, count: Int? = nil, offset: UInt64 = 0, kind: Kind = .anonymous,
+    pageSize: Int = 4096
   ) throws(RemoteMemoryError) {
-    guard count > 0, pageSize > 0 else {
+    guard count ?? 1 > 0, pageSize > 0 else {
       throw RemoteMemoryError(
-        .usage, "remote memory of \(count) bytes in pages of \(pageSize) is none")
+        .usage, "remote memory of \(count ?? 0) bytes in pages of \(pageSize) is none")
     }
     var state = State()
     var mapping = unsafe uffd_client_mapping()
@@ -71,6 +74,13 @@ public final class RemoteMemory: Sendable {
       case .privateView: UFFD_CLIENT_MEMFD_PRIVATE
       }
     var result = unsafe uffd_client_connect(&state.client, socket)
+    var length = UInt64(count ?? 0)
+    if result == 0, count == nil {
+      do { length = try unsafe Self.rest(of: state.client.object_size, from: offset) } catch {
+        unsafe uffd_client_close(&state.client)
+        throw error
+      }
+    }
     if result == 0 {
       result = unsafe uffd_client_open_uffd(
         &state.client, UInt64(UFFD_CLIENT_FEATURES.rawValue), UFFD_CLIENT_USER_MODE_ALLOWED.rawValue
@@ -78,7 +88,7 @@ public final class RemoteMemory: Sendable {
     }
     if result == 0 {
       result = unsafe uffd_client_map(
-        &state.client, memory, UInt64(pageSize), UInt64(count), offset, &mapping)
+        &state.client, memory, UInt64(pageSize), length, offset, &mapping)
     }
     if result == 0 {
       result = unsafe uffd_client_attach(
@@ -91,11 +101,27 @@ public final class RemoteMemory: Sendable {
     }
     self.offset = offset
     self.count = unsafe Int(mapping.length)
+    objectSize = unsafe state.client.object_size == 0 ? nil : state.client.object_size
     fileDescriptor = unsafe mapping.backing < 0 ? nil : mapping.backing
     session = unsafe state.client.session
     watchesSystemCalls = unsafe state.client.is_user_mode_only == 0
     start = unsafe UInt(bitPattern: mapping.memory)
     self.state = Mutex(state)
+  }
+
+  /// How much of an object there is; 0: the server has not said.
+  private static func rest(
+    of size: UInt64, from offset: UInt64
+  ) throws(RemoteMemoryError) -> UInt64 {
+    guard size > 0 else {
+      throw RemoteMemoryError(
+        .usage, "the server does not say how long its object is; ask for a number of bytes")
+    }
+    guard offset < size, size - offset <= UInt64(Int.max) else {
+      throw RemoteMemoryError(
+        .usage, "nothing of an object of \(size) bytes can be shown from byte \(offset) on")
+    }
+    return size - offset
   }
 
   /// Nobody has seen the memory yet, so that the uffd may go; and the memory too, unless somebody may hold

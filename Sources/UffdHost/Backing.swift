@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Synchronization
 
 /// The memory that the regions of an instance share: a memfd of ours, or a file that came filled.
 @safe final class Backing: @unchecked Sendable {
@@ -6,8 +7,11 @@
   let size: UInt64
   let arrivesFilled: Bool
   let record: UnsafeMutablePointer<BackingRecord>
+  /// Of a client's memfd: the reader that serves those who map it.
+  let home: ReaderPort?
   private let publisherMapping: Mapping?
   private let states: Mapping
+  private let crossed = Atomic(false)
 
   /// Creates an empty backing of `count` granules and the host's publisher mapping of it.
   init(
@@ -15,6 +19,7 @@
   ) throws(HostError) {
     size = granule * count
     arrivesFilled = false
+    home = nil
     file = try MemoryFile.create(kind: kind, granule: granule, size: size)
     let mapping: Mapping
     do {
@@ -35,10 +40,11 @@
 
   /// Takes a client's memfd, empty or not, of which `size` bytes are served; its bytes are the object's.
   init(
-    memfd: MemoryFile, size: UInt64, granule: UInt64, publisher: Userfaultfd
+    memfd: MemoryFile, size: UInt64, granule: UInt64, publisher: Userfaultfd, home: ReaderPort
   ) throws(HostError) {
     file = memfd
     self.size = size
+    self.home = home
     arrivesFilled = false
     let mapping: Mapping
     do {
@@ -61,6 +67,7 @@
   ) throws(HostError) {
     self.file = file
     self.size = size
+    home = nil
     arrivesFilled = true
     publisherMapping = nil
     unsafe (record, states) = unsafe try Backing.makeRecord(
@@ -88,6 +95,11 @@
   }
 
   deinit { unsafe record.deallocate() }
+
+  /// Clients of several readers map it: they need the exclusion, as threads of one reader do not.
+  var isCrossed: Bool { crossed.load(ordering: .acquiring) }
+  /// Says so, once and for all.
+  func cross() { crossed.store(true, ordering: .releasing) }
 
   /// The sentence for a backing that cannot be mapped; on hugetlb it is nearly always the pool.
   static func cannotMap(

@@ -4,8 +4,9 @@ import Synchronization
 /// One client: a process that handed its userfaultfd over. Its regions are served until it ends, is
 /// drained, or asks to be left alone. All members may be called from any thread but a reader.
 ///
-/// One reader serves it: the thread that reads its uffd is the thread that installs its pages, so that a
-/// discard and an install never cross (Exclusion.swift).
+/// One reader serves it, and all others that map its memfds: the thread that reads its uffd is the thread
+/// that installs its pages, so that a discard and an install never cross. Where that cannot be
+/// (`Backing.isCrossed`), the exclusion is taken (Exclusion.swift).
 @safe package final class Client: @unchecked Sendable {
   /// How serving a client ended.
   package enum End: Sendable, Equatable {
@@ -22,13 +23,13 @@ import Synchronization
   /// The client that forked it, if one did. Which process it is the kernel does not say.
   package let parent: UInt64?
 
-  let instance: Instance
+  package let instance: Instance
   let uffd: Descriptor
   let record: SessionPointer
   let onEnd: OnEnd
   /// Notes what it touches first; its children's touches too.
   package let recording: Recording?
-  private let port: ReaderPort
+  let port: ReaderPort
   private let countersMemory: Mapping
   private let phase = Mutex(ClientProgress.Phase.serving)
   private let usesInstance = Mutex(true)
@@ -41,20 +42,18 @@ import Synchronization
   var isExitWatched = false
 
   /// Serves what a client handed over. The uffd's handshake is done, its ranges are registered, it does not
-  /// block. Owns `uffd` and `backings` from now on, whether it throws or not.
+  /// block. Owns `uffd` from now on, whether it throws or not.
   ///
   /// `onEnd` is called once, on a reader, and for each child that the client forks, too: it must only ring
   /// a bell.
-  ///
-  /// Throws `.usage` for regions that cannot be served, with the reason; nothing is served then.
   package convenience init(
-    _ instance: Instance, _ identity: ClientIdentity, uffd: Descriptor, regions: [ClientRegion],
-    backings: [Descriptor] = [], recording: Recording? = nil, onEnd: @escaping OnEnd
+    _ plan: ClientPlan, _ identity: ClientIdentity, uffd: Descriptor, recording: Recording? = nil,
+    onEnd: @escaping OnEnd
   ) throws(HostError) {
-    let plan = try ClientPlan(instance, regions, backings)
+    let instance = plan.instance
     try self.init(
-      instance, identity, uffd, instance.host.session.readers.leastLoaded(), parent: nil,
-      recording, onEnd)
+      instance, identity, uffd, plan.port ?? instance.host.session.readers.leastLoaded(),
+      parent: nil, recording, onEnd)
     let regions = unsafe try plan.makeRecords(session: record)
     for region in regions { unsafe record.pointee.table.insert(region.region) }
     self.backings = plan.backings
@@ -103,9 +102,8 @@ import Synchronization
     leave()
   }
 
-  /// More regions of the same uffd. All of them or none.
-  package func add(_ regions: [ClientRegion], backings: [Descriptor] = []) throws(HostError) {
-    let plan = try ClientPlan(instance, regions, backings)
+  /// More regions of the same uffd, planned for this client. All of them or none.
+  package func add(_ plan: ClientPlan) throws(HostError) {
     let addition = ClientAddition(plan)
     port.perform(.change(self, .add(addition)))
     if let error = addition.error { throw error }
@@ -152,6 +150,11 @@ import Synchronization
     progress.phase = phase.withLock { $0 }
     unsafe record.pointee.counters.add(to: &progress.statistics)
     progress.statistics.parkedNow = inspection.parked
+    progress.heldNow = inspection.held
+    if let oldest = inspection.oldest {
+      let now = monotonicNanoseconds()
+      progress.longestWaitNanoseconds = now - min(now, oldest)
+    }
     progress.latency = unsafe record.pointee.latency.summary
     return progress
   }

@@ -107,6 +107,10 @@ package struct ClientProgress: Sendable, Equatable {
   /// There are more regions than are told.
   package var isTruncated = false
   package var statistics = Statistics()
+  /// Of those in `statistics.parkedNow`, faults that failed and are held (`FailurePolicy.hold`).
+  package var heldNow: UInt64 = 0
+  /// How long the oldest of the others has waited; 0: none waits.
+  package var longestWaitNanoseconds: UInt64 = 0
   /// From the read of a fault's message to its install.
   package var latency = LatencySummary()
   package init() {}

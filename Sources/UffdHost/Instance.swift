@@ -220,10 +220,21 @@ import UffdPluginABI
     if unsafe record.inFlight.acquired == 0 { unsafe record.deallocate() }
   }
 
+  /// The reader whose clients map one of these memfds already.
+  func home(of descriptors: [Descriptor]) -> ReaderPort? {
+    let identities = descriptors.map { FileIdentity(fd: $0.fd) }
+    return foreign.withLock { foreign in
+      for identity in identities {
+        if let home = foreign[identity]?.backing?.home { return home }
+      }
+      return nil
+    }
+  }
+
   /// The state and the publisher mapping of a memfd that a client handed over. `extent` is where its
-  /// regions end.
+  /// regions end, `home` the reader of that client.
   func backing(
-    of descriptor: Descriptor, pageSize: UInt64, extent: UInt64
+    of descriptor: Descriptor, pageSize: UInt64, extent: UInt64, home: ReaderPort
   ) throws(HostError) -> Backing {
     let (file, size) = try MemoryFile.adopt(descriptor)
     guard file.pageSize == pageSize else {
@@ -241,7 +252,7 @@ import UffdPluginABI
     if let known = foreign.withLock({ $0[identity]?.backing }) { return known }
     let served = min(size / granule, granuleCount) * granule
     let backing = try Backing(
-      memfd: file, size: served, granule: granule, publisher: host.publisher)
+      memfd: file, size: served, granule: granule, publisher: host.publisher, home: home)
     return foreign.withLock { foreign in
       if let known = foreign[identity]?.backing { return known }
       foreign = foreign.filter { $0.value.backing != nil }

@@ -21,6 +21,12 @@ final class Connection {
   var client: (any ServedClient)?
   /// When it is closed: it must have handed something over by then. Nil: it has.
   var deadline: UInt64?
+  /// What it hands over, while the provider is asked about it. Nothing is read meanwhile.
+  var handOver: HandOver?
+  /// Something of it was refused, which was counted and said.
+  var isRefused = false
+  /// It came while the server ended: it may ask, and hands nothing over.
+  let isLate: Bool
   /// It need not hand anything over: it has asked for the server's state, or its session has ended.
   var isExcused = false
   /// Answers that are still to come: of drains, and of regions that are being removed.
@@ -33,11 +39,12 @@ final class Connection {
   /// More than this is not answered at once: a client that does not read gets no more answers.
   private static let fullOutbox = 1 << 16
 
-  init(_ id: UInt64, _ socket: UnixSocket, _ peer: Peer, deadline: UInt64) {
+  init(_ id: UInt64, _ socket: UnixSocket, _ peer: Peer, deadline: UInt64, isLate: Bool) {
     self.id = id
     self.socket = socket
     self.peer = peer
     self.deadline = deadline
+    self.isLate = isLate
   }
 
   var subject: LogSubject {
@@ -45,10 +52,12 @@ final class Connection {
   }
 
   var isFull: Bool { outbox.count >= Self.fullOutbox }
-  var wantsToRead: Bool { !inbox.isClosed && !isClosing && !isFull }
+  var wantsToRead: Bool { !inbox.isClosed && !isClosing && !isFull && handOver == nil }
   var wantsToWrite: Bool { !outbox.isEmpty }
   /// Nothing is left to do here.
-  var isOver: Bool { outbox.isEmpty && (isClosing || inbox.isClosed && openAnswers == 0) }
+  var isOver: Bool {
+    outbox.isEmpty && handOver == nil && (isClosing || inbox.isClosed && openAnswers == 0)
+  }
 
   /// Takes what is there into the inbox. False: nothing is. Throws where the connection is broken,
   /// or floods.

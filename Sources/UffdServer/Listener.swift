@@ -65,6 +65,15 @@ package final class Listener {
     return unsafe String(cString: folder) + "/" + path
   }
 
+  /// Beside its path a server that ends can be asked for its state.
+  static let lateSuffix = ".draining"
+
+  /// A socket there, for whoever owns the server; nil: there is no path beside which it could be.
+  func makeLateSocket() throws(HostError) -> SocketFile? {
+    guard let path = file?.path ?? path else { return nil }
+    return try SocketFile(path + Self.lateSuffix, mode: 0o600, owner: nil)
+  }
+
   /// From now on nobody can connect; those who have can still be accepted. A passed socket goes on
   /// queueing, for the next server that its manager starts.
   func refuseConnections() {

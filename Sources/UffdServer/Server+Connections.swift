@@ -13,7 +13,8 @@ extension Server {
 
   // MARK: In
 
-  func admit(_ socket: UnixSocket) {
+  /// `isLate`: it comes while the server ends.
+  func admit(_ socket: UnixSocket, isLate: Bool = false) {
     counts.connections += 1
     let peer: Peer
     do { peer = try Peer(socket) } catch {
@@ -33,7 +34,7 @@ extension Server {
     makeRoom()
     let connection = Connection(
       nextConnection, socket, peer,
-      deadline: monotonicNanoseconds() + options.handshakeNanoseconds)
+      deadline: monotonicNanoseconds() + options.handshakeNanoseconds, isLate: isLate)
     nextConnection += 1
     do { try poller.add(socket.fd, .connection(connection.id)) } catch {
       counts.refused += 1
@@ -72,8 +73,12 @@ extension Server {
 
   func expireHandshakes(_ now: UInt64) {
     for connection in connections.values {
+      if let handOver = connection.handOver {
+        if now >= handOver.deadline { giveUp(handOver, connection) }
+        continue
+      }
       guard let deadline = connection.deadline, now >= deadline else { continue }
-      if connection.isExcused || connection.isClosing {
+      if connection.isExcused || connection.isClosing || connection.isRefused {
         close(connection)
       } else {
         let time = Units.duration(nanoseconds: now - connection.began)
@@ -120,7 +125,7 @@ extension Server {
 
   /// Answers what has come whole.
   private func advance(_ connection: Connection) {
-    guard !connection.isClosing, recognise(connection) else { return }
+    guard !connection.isClosing, connection.handOver == nil, recognise(connection) else { return }
     for _ in 0..<Self.mostRequests {
       if connection.isFull {
         connection.isHeldUp = true
@@ -134,7 +139,7 @@ extension Server {
       }
       guard let request else { return judgeRest(connection) }
       perform(request, connection)
-      if connection.isClosing { return }
+      if connection.isClosing || connection.handOver != nil { return }
     }
     if !waiting.contains(connection.id) { waiting.append(connection.id) }
   }
@@ -153,7 +158,7 @@ extension Server {
       switch dialect.recognise(bytes) {
       case .yes:
         var recognised: any Dialect = dialect.init()
-        connection.send(recognised.greeting())
+        connection.send(recognised.greeting(service.object))
         connection.dialect = recognised
         return true
       case .needsMore: isOpen = bytes.count <= Self.mostUnknownBytes || isOpen
@@ -179,6 +184,8 @@ extension Server {
         "\(connection.inbox.bytes.count) bytes came without a whole request in them; at most \(most) may"
       )
     } else if connection.inbox.isClosed, connection.client == nil, !connection.isExcused {
+      // That it was refused is said already.
+      if connection.isRefused, connection.inbox.bytes.isEmpty { return }
       refuse(
         connection,
         "the connection ended after \(connection.arrivedBytes) bytes and \(connection.inbox.descriptors.count) "

@@ -71,6 +71,7 @@ extension Server {
     )
     manager.tellStopping("draining \(count) clients")
     acceptLast()
+    listenLate()
     hurryHandshakes(now)
     endAll()
   }
@@ -80,6 +81,9 @@ extension Server {
     for connection in connections.values {
       if let deadline = connection.deadline {
         connection.deadline = min(deadline, now + 1_000_000_000)
+      }
+      if let handOver = connection.handOver {
+        connection.handOver?.deadline = min(handOver.deadline, now + 1_000_000_000)
       }
     }
   }
@@ -125,36 +129,41 @@ extension Server {
     guard now >= ending.nextTick else { return }
     ending.nextTick = now + options.tickNanoseconds
     endAll()
-    let text = waitingText(now)
+    let text = waiting(now)?.text ?? ""
     log.line(.info, text)
     manager.askForTime(seconds: max(1, options.tickNanoseconds / 250_000_000), text)
   }
 
-  private func waitingText(_ now: UInt64) -> String {
-    let count = remaining.count
-    if count == 0 {
-      return hasOpenHandshakes ? "waiting for handshakes" : "waiting for the command to end"
-    }
-    let missing = missingBytes
-    var text = "waiting for \(count) clients, \(Units.bytes(missing)) missing"
+  /// What is waited for, as `status` tells it; nil: the server does not end.
+  func waiting(_ now: UInt64) -> StatusReport.Waiting? {
+    if phase == .serving { return nil }
+    var waiting = StatusReport.Waiting()
+    waiting.sinceNanoseconds = now - ending.began
+    waiting.clients = UInt64(remaining.count)
+    waiting.handshakes = UInt64(openHandshakes)
+    waiting.waitsForCommand = command != nil && commandExit == nil && !ending.leavesCommand
+    waiting.missingBytes = missingBytes
+    guard phase == .draining else { return waiting }
+    let missing = waiting.missingBytes
     let filled = ending.missingAtFirst - min(ending.missingAtFirst, missing)
-    if phase == .draining, filled > 0, missing > 0 {
+    if filled > 0, missing > 0 {
       let estimate = Double(missing) / Double(filled) * Double(now - ending.began)
-      text +=
-        ", about \(Units.duration(nanoseconds: UInt64(exactly: estimate.rounded()) ?? .max)) to go"
+      waiting.estimateNanoseconds = UInt64(exactly: estimate.rounded()) ?? .max
     }
-    if phase == .draining, let deadline = ending.deadline {
-      text += "; given up in \(Units.duration(nanoseconds: deadline - min(now, deadline)))"
+    if let deadline = ending.deadline {
+      waiting.patienceNanoseconds = deadline - min(now, deadline)
     }
-    return text
+    return waiting
   }
 
-  private var hasOpenHandshakes: Bool {
-    connections.values.contains { $0.deadline != nil && !$0.isClosing && !$0.isExcused }
+  private var openHandshakes: Int {
+    connections.values.count {
+      $0.deadline != nil && !$0.isClosing && !$0.isExcused && !$0.isLate
+    }
   }
 
   var isOver: Bool {
-    guard phase != .serving, !hasOpenHandshakes,
+    guard phase != .serving, openHandshakes == 0,
       command == nil || commandExit != nil || ending.leavesCommand
     else { return false }
     // Children of forks come by themselves.
@@ -166,6 +175,7 @@ extension Server {
   func finish() -> Int32 {
     for connection in connections.values { _ = connection.flush() }
     connections.removeAll()
+    lateSocket?.remove()
     for session in sessions.values {
       log.line(
         .warning,

@@ -68,9 +68,13 @@ extension Server {
     if connection.client != nil {
       consequence = "; the connection is closed, the memory is served on"
     } else {
-      counts.refused += 1
-      if answer.isEmpty { consequence = abandon(uffds ?? connection.inbox.descriptors, connection) }
+      count(refusalOf: connection)
+      let handed = connection.handOver?.uffd.map { [$0.descriptor] }
+      if answer.isEmpty {
+        consequence = abandon(uffds ?? handed ?? connection.inbox.descriptors, connection)
+      }
     }
+    connection.handOver = nil
     log.limited(
       .warning, "refused: " + reason + consequence, user: connection.peer.uid, connection.subject)
     connection.inbox = Inbox()
@@ -83,6 +87,12 @@ extension Server {
     settle(connection)
   }
 
+  /// Once for each connection, however often it tries.
+  func count(refusalOf connection: Connection) {
+    if !connection.isRefused { counts.refused += 1 }
+    connection.isRefused = true
+  }
+
   /// What happens to a client that will not learn that it is refused, in words.
   private func abandon(_ descriptors: [Descriptor], _ connection: Connection) -> String {
     guard refusedUffds.hold(descriptors, of: connection, poller) else { return "" }
@@ -92,76 +102,6 @@ extension Server {
         ? "; it is killed" : "; it cannot be killed (\(Errno(-result).name)), and will stall"
     }
     return "; its missing pages will stall, and not read zero, until it ends"
-  }
-
-  // MARK: Handing over
-
-  private func attach(
-    _ connection: Connection, _ id: UInt64, _ uffd: Descriptor, _ regions: [ClientRegion],
-    _ backings: [Descriptor]
-  ) {
-    guard connection.client == nil else {
-      return decline(
-        connection, id, "a second userfaultfd",
-        "one connection hands one userfaultfd over; open another")
-    }
-    do throws(Refusal) {
-      let session = try take(connection, uffd, regions, backings)
-      sessions[session.client.id] = session
-      connection.client = session.client
-      connection.deadline = nil
-      counts.clients += 1
-      let bytes = regions.reduce(0) { $0 + $1.length }
-      log.line(
-        .info,
-        "serving \(Units.bytes(bytes)) in \(regions.count) regions of user \(connection.peer.uid)",
-        session.subject)
-      noteChange()
-      answer(connection, .done(session: session.client.id), to: id)
-      if phase != .serving { endAll() }
-    } catch {
-      // Who can be told may try again.
-      guard let dialect = connection.dialect, !dialect.encode(.refused(""), to: id).isEmpty else {
-        return refuse(connection, error.reason, uffds: [uffd], to: id)
-      }
-      counts.refused += 1
-      decline(connection, id, "the hand-off", error.reason)
-    }
-  }
-
-  private func take(
-    _ connection: Connection, _ uffd: Descriptor, _ regions: [ClientRegion],
-    _ backings: [Descriptor]
-  ) throws(Refusal) -> Session {
-    let received = try ReceivedUffd(uffd)
-    if let other = sessions.values.first(where: {
-      $0.uffd == received.identity && !$0.isDetached
-    }) {
-      throw Refusal("the userfaultfd is served already, as client \(other.client.id)")
-    }
-    let count = service.clients.count
-    guard count < options.mostClients else {
-      throw Refusal("\(count) clients are served, and no more may be; raise '--max-clients'")
-    }
-    guard !regions.isEmpty else { throw Refusal("there is no region in the hand-off") }
-    try checkCount(regions.count)
-    try Self.checkExtent(regions)
-    let identity = ClientIdentity(
-      pid: connection.peer.pid, uid: connection.peer.uid, gid: connection.peer.gid,
-      pidfd: connection.peer.pidfd, dialect: connection.subject.dialect ?? "")
-    if let untold = received.untold {
-      log.line(.debug, "its userfaultfd does not tell of \(untold)", connection.subject)
-    }
-    do {
-      let client = try service.attach(
-        identity, uffd: uffd, regions: regions, backings: backings,
-        onEnd: { [mailbox] client, end in mailbox.put(.ended(client, end)) })
-      return Session(
-        client: client, uffd: received.identity, since: monotonicNanoseconds(),
-        connection: connection.id, regions: regions.map { $0.start..<($0.start + $0.length) })
-    } catch {
-      throw Refusal(error.message)
-    }
   }
 
   func checkCount(_ count: Int) throws(Refusal) {

@@ -5,25 +5,6 @@ import UffdHost
 import UffdReport
 
 extension Server {
-  func addRegions(
-    _ connection: Connection, _ id: UInt64, _ session: Session, _ regions: [ClientRegion],
-    _ backings: [Descriptor]
-  ) {
-    let what = "adding regions"
-    do throws(Refusal) {
-      try checkCount(session.regions.count + regions.count)
-      try Self.checkExtent(regions)
-      do { try session.client.add(regions, backings: backings) } catch {
-        throw Refusal(error.message)
-      }
-    } catch {
-      return decline(connection, id, what, error.reason)
-    }
-    sessions[session.client.id]?.regions += regions.map { $0.start..<($0.start + $0.length) }
-    noteChange()
-    answer(connection, .done(session: session.client.id), to: id)
-  }
-
   func removeRegion(
     _ connection: Connection, _ id: UInt64, _ session: Session, _ start: UInt64, _ length: UInt64
   ) {
@@ -91,6 +72,8 @@ extension Server {
 
   func received(_ notice: Notice) {
     switch notice {
+    case .prepared(let connection, let handOver, let result):
+      prepared(connection, handOver, result)
     case .ended(let client, let end): ended(client, end)
     case .removed(let removal, let error):
       if error == nil {

@@ -10,6 +10,8 @@ extension Server {
     report.pid = getpid()
     report.provider = service.provider
     report.phase = phase.rawValue
+    report.waiting = waiting(now)
+    report.isSocketPassed = !listener.isOurs
     report.uptimeNanoseconds = now - began
     report.connections = UInt64(connections.count)
     report.handshakes = UInt64(connections.values.count { $0.deadline != nil && !$0.isExcused })

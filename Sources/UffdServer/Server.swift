@@ -27,6 +27,8 @@ package final class Server {
   private let spare = SpareDescriptor()
   private var parent: Descriptor?
   private(set) var command: ChildCommand?
+  /// Where a server that ends can be asked.
+  var lateSocket: SocketFile?
 
   var phase = Phase.serving
   let began = monotonicNanoseconds()
@@ -37,6 +39,8 @@ package final class Server {
   var refusedUffds = RefusedUffds()
   /// Connections with whole requests that are served in the next turn.
   var waiting: [UInt64] = []
+  let handOverThreads: HandOverThreads
+  var nextHandOver: UInt64 = 1
   var nextConnection: UInt64 = 1
   var commandExit: Int32?
   var ending = Ending()
@@ -63,6 +67,7 @@ package final class Server {
     self.signals = signals
     self.manager = manager
     self.log = log
+    handOverThreads = HandOverThreads(most: options.mostHandshakes)
     do {
       poller = try Poller()
       mailbox = try Mailbox()
@@ -125,6 +130,7 @@ package final class Server {
   private func attend(to ready: Ready) {
     switch ready.source {
     case .listener: acceptSome()
+    case .lateListener: acceptLate()
     case .signals: while let signal = signals.take() { received(signal) }
     case .mailbox: for notice in mailbox.take() { received(notice) }
     case .command: commandEnded()
@@ -140,7 +146,7 @@ package final class Server {
   /// When something is due although nothing happens.
   private var nextDeadline: UInt64? {
     if !waiting.isEmpty { return 0 }
-    var deadlines = connections.values.compactMap(\.deadline)
+    var deadlines = connections.values.compactMap { $0.handOver?.deadline ?? $0.deadline }
     deadlines += [acceptsAgain, statusDue].compactMap(\.self)
     if phase != .serving { deadlines.append(ending.nextTick) }
     if phase == .draining, let deadline = ending.deadline { deadlines.append(deadline) }
@@ -158,6 +164,31 @@ package final class Server {
       } catch {
         acceptFailed(error)
       }
+    }
+  }
+
+  /// Whoever asks how far the end is.
+  private func acceptLate() {
+    guard let file = lateSocket else { return }
+    do {
+      while let socket = try file.socket.accept() { admit(socket, isLate: true) }
+    } catch {
+      // It is told again and again: without descriptors nobody can ask.
+      poller.remove(file.socket.fd)
+      lateSocket = nil
+    }
+  }
+
+  /// Who wants to know how a server ends asks beside its path, which another server may take by then.
+  func listenLate() {
+    do throws(HostError) {
+      guard let file = try listener.makeLateSocket() else { return }
+      do { try poller.add(file.socket.fd, .lateListener) } catch {
+        throw HostError(.system, "its socket cannot be watched (\(error.name))")
+      }
+      lateSocket = file
+    } catch {
+      log.line(.info, "'uffdhost status' cannot ask how far the end is: \(error.message)")
     }
   }
 

@@ -3,32 +3,51 @@
 // own in its place.
 package import UffdHost
 
+/// Begins to serve what was prepared. On the server's thread; waits for nobody.
+package typealias Adoption =
+  @Sendable (
+    ClientIdentity, _ uffd: Descriptor,
+    _ onEnd: @escaping @Sendable (any ServedClient, Client.End) -> Void
+  ) throws(HostError) -> any ServedClient
+/// The same for more regions of a client.
+package typealias Addition = @Sendable () throws(HostError) -> Void
+
 /// A client that is served. The members of ``Client``, which say what they mean.
 package protocol ServedClient: Sendable {
   var id: UInt64 { get }
   var identity: ClientIdentity { get }
   var parent: UInt64? { get }
   var progress: ClientProgress { get }
-  func add(_ regions: [ClientRegion], backings: [Descriptor]) throws(HostError)
+  /// May wait for the provider. Any thread.
+  func prepare(
+    _ regions: [ClientRegion], backings: [Descriptor]
+  ) throws(HostError) -> Addition
   func remove(start: UInt64, length: UInt64, completion: @escaping @Sendable (HostError?) -> Void)
   func drain()
   func poisonMissing()
   func detach()
 }
 
-extension Client: ServedClient {}
+extension Client: ServedClient {
+  package func prepare(
+    _ regions: [ClientRegion], backings: [Descriptor]
+  ) throws(HostError) -> Addition {
+    let plan = try ClientPlan(instance, regions, backings, for: self)
+    return { () throws(HostError) in try self.add(plan) }
+  }
+}
 
 /// Where content comes from.
-package protocol Service {
+package protocol Service: Sendable {
   /// The provider's name.
   var provider: String { get }
+  var object: ServedObject { get }
   /// All that are served now, children of forks included.
   var clients: [any ServedClient] { get }
-  /// As ``Client/init(_:_:uffd:regions:backings:onEnd:)``.
-  func attach(
-    _ identity: ClientIdentity, uffd: Descriptor, regions: [ClientRegion], backings: [Descriptor],
-    onEnd: @escaping @Sendable (any ServedClient, Client.End) -> Void
-  ) throws(HostError) -> any ServedClient
+  /// Checks what a client hands over. May wait for the provider. Any thread.
+  func prepare(
+    _ regions: [ClientRegion], backings: [Descriptor]
+  ) throws(HostError) -> Adoption
 }
 
 /// One instance of a provider, for all clients.
@@ -51,16 +70,21 @@ package struct InstanceService: Service {
   }
 
   package var provider: String { instance.provider.name }
+  package var object: ServedObject {
+    ServedObject(size: instance.objectSize, pageSize: instance.granule)
+  }
   package var clients: [any ServedClient] { host.clients.all }
 
-  package func attach(
-    _ identity: ClientIdentity, uffd: Descriptor, regions: [ClientRegion], backings: [Descriptor],
-    onEnd: @escaping @Sendable (any ServedClient, Client.End) -> Void
-  ) throws(HostError) -> any ServedClient {
-    let client = try Client(
-      instance, identity, uffd: uffd, regions: regions, backings: backings, recording: recording,
-      onEnd: { client, end in onEnd(client, end) })
-    if !prefetch.isEmpty { _ = client.prefetch(prefetch) }
-    return client
+  package func prepare(
+    _ regions: [ClientRegion], backings: [Descriptor]
+  ) throws(HostError) -> Adoption {
+    let plan = try ClientPlan(instance, regions, backings)
+    return { (identity, uffd, onEnd) throws(HostError) in
+      let client = try Client(
+        plan, identity, uffd: uffd, recording: recording,
+        onEnd: { client, end in onEnd(client, end) })
+      if !prefetch.isEmpty { _ = client.prefetch(prefetch) }
+      return client
+    }
   }
 }

@@ -11,15 +11,38 @@ package enum StatusQuery {
   /// An answer has a line for at most so many regions, and some for each client.
   private static let mostBytes = 64 << 20
 
-  /// The state of the server that listens at `path`, as JSON.
-  package static func ask(_ path: String) throws(HostError) -> String {
+  package struct Answer {
+    /// The server's state.
+    package let json: String
+    /// Where another server can be asked, which ends while this one has its path already.
+    package let endingServer: String?
+  }
+
+  /// The state of the server that listens at `path`, or of the one that has stopped listening there and
+  /// ends.
+  package static func ask(_ path: String) throws(HostError) -> Answer {
+    let latePath = path + Listener.lateSuffix
+    let late = (try? connect(latePath)).flatMap { try? ask($0, latePath) }
+    // Whoever connects to a socket that a manager keeps has it start the next server.
+    if let late, (try? StatusReport(parsing: late))?.isSocketPassed == true {
+      return Answer(json: late, endingServer: nil)
+    }
     let socket: UnixSocket
-    do {
-      socket = try UnixSocket()
-      try socket.connect(path)
-    } catch {
+    do { socket = try connect(path) } catch {
+      if let late { return Answer(json: late, endingServer: nil) }
       throw HostError(.service, "no server can be asked at \(path.quoted): " + reason(error))
     }
+    return Answer(json: try ask(socket, path), endingServer: late == nil ? nil : latePath)
+  }
+
+  private static func connect(_ path: String) throws(Errno) -> UnixSocket {
+    let socket = try UnixSocket()
+    try socket.connect(path)
+    return socket
+  }
+
+  /// `path` is the server's, for sentences.
+  private static func ask(_ socket: UnixSocket, _ path: String) throws(HostError) -> String {
     let deadline = monotonicNanoseconds() + patienceNanoseconds
     var conversation = NativeStatusConversation()
     try send(conversation.opening, socket, path)

@@ -11,6 +11,12 @@ extension StatusReport {
         json.field("pid", pid)
         json.field("provider", provider)
         json.field("phase", phase)
+        if let waiting {
+          json.object("waiting") { json in waiting.write(to: &json) }
+        } else {
+          json.null("waiting")
+        }
+        json.field("passed_socket", isSocketPassed)
         json.field("uptime_ns", uptimeNanoseconds)
         json.field("connections", connections)
         json.field("handshakes", handshakes)
@@ -28,6 +34,18 @@ extension StatusReport {
   }
 }
 
+extension StatusReport.Waiting {
+  fileprivate func write(to json: inout JSONWriter) {
+    json.field("since_ns", sinceNanoseconds)
+    json.field("clients", clients)
+    json.field("handshakes", handshakes)
+    json.field("command", waitsForCommand)
+    json.field("missing", missingBytes)
+    json.field("estimate_ns", estimateNanoseconds)
+    json.field("given_up_in_ns", patienceNanoseconds)
+  }
+}
+
 extension StatusReport.Session {
   fileprivate func write(to json: inout JSONWriter) {
     json.object { json in
@@ -37,6 +55,7 @@ extension StatusReport.Session {
       json.field("uid", uid)
       json.field("dialect", dialect)
       json.field("phase", phase)
+      json.field("health", health.rawValue)
       json.field("since_ns", sinceNanoseconds)
       json.field("connected", isConnected)
       json.field("bytes", bytes)
@@ -48,6 +67,8 @@ extension StatusReport.Session {
         json.field("missing", faultsMissing)
         json.field("minor", faultsMinor)
         json.field("parked", parked)
+        json.field("longest_wait_ns", longestWaitNanoseconds)
+        json.field("held", held)
         json.field("given_up", givenUp)
       }
       json.field("errors", errors)

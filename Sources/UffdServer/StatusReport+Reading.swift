@@ -15,6 +15,8 @@ extension StatusReport {
     pid = Int32(clamping: server["pid"].number)
     provider = server["provider"].text
     phase = server["phase"].text
+    if case .object = server["waiting"] { waiting = Waiting(server["waiting"]) }
+    isSocketPassed = server["passed_socket"] == .boolean(true)
     uptimeNanoseconds = server["uptime_ns"].number
     connections = server["connections"].number
     handshakes = server["handshakes"].number
@@ -23,6 +25,18 @@ extension StatusReport {
     clientsGone = clients["gone"].number
     refused = clients["refused"].number
     sessions = root["sessions"].elements.map { Session($0) }
+  }
+}
+
+extension StatusReport.Waiting {
+  fileprivate init(_ value: JSONValue) {
+    sinceNanoseconds = value["since_ns"].number
+    clients = value["clients"].number
+    handshakes = value["handshakes"].number
+    waitsForCommand = value["command"] == .boolean(true)
+    missingBytes = value["missing"].number
+    estimateNanoseconds = value["estimate_ns"].ifNumber
+    patienceNanoseconds = value["given_up_in_ns"].ifNumber
   }
 }
 
@@ -45,6 +59,8 @@ extension StatusReport.Session {
     faultsMissing = faults["missing"].number
     faultsMinor = faults["minor"].number
     parked = faults["parked"].number
+    longestWaitNanoseconds = faults["longest_wait_ns"].number
+    held = faults["held"].number
     givenUp = faults["given_up"].number
     errors = value["errors"].number
     let times = value["latency_ns"]

@@ -8,6 +8,10 @@ extension StatusReport {
     var text =
       "server   pid \(pid), provider '\(provider)', \(phase), up \(Units.duration(nanoseconds: uptimeNanoseconds))"
       .printable + "\n"
+    if let waiting {
+      text +=
+        "ending   for \(Units.duration(nanoseconds: waiting.sinceNanoseconds)); \(waiting.text)\n"
+    }
     text +=
       "clients  \(sessions.count) now; \(clientsServed) served, \(clientsDrained) drained, \(clientsGone) gone, "
       + "\(refused) refused; \(connections) connections, \(handshakes) handshakes\n"
@@ -32,21 +36,41 @@ extension StatusReport {
   }
 }
 
+extension StatusReport.Waiting {
+  var text: String {
+    if clients == 0 {
+      if handshakes > 0 { return "waiting for handshakes" }
+      return waitsForCommand ? "waiting for the command to end" : "waiting for nobody any more"
+    }
+    var text = "waiting for \(clients) clients, \(Units.bytes(missingBytes)) missing"
+    if let estimateNanoseconds {
+      text += ", about \(Units.duration(nanoseconds: estimateNanoseconds)) to go"
+    }
+    if let patienceNanoseconds {
+      text += "; given up in \(Units.duration(nanoseconds: patienceNanoseconds))"
+    }
+    return text
+  }
+}
+
 extension StatusReport.Session {
   fileprivate static let heads = [
-    "id", "pid", "user", "dialect", "phase", "bytes", "resident", "missing", "poisoned", "faults",
-    "parked", "errors", "p50", "p99", "max",
+    "id", "pid", "user", "dialect", "phase", "health", "bytes", "resident", "missing", "poisoned",
+    "faults", "parked", "longest", "held", "errors", "p50", "p99", "max",
   ]
-  fileprivate static let textColumns: Set<Int> = [3, 4]
+  fileprivate static let textColumns: Set<Int> = [3, 4, 5]
 
   fileprivate var cells: [String] {
     let times = latency.map { [$0.p50, $0.p99, $0.maximum] }
     return [
       "\(id)", parent == nil ? "\(pid)" : "-", "\(uid)", dialect.printable, phase.printable,
+      health.rawValue,
       Units.bytes(bytes) + (isTruncated ? "+" : ""),
       Units.percent(residentBytes + discardedBytes, of: bytes),
       Units.bytes(missingBytes), Units.bytes(poisonedBytes),
-      Units.grouped(faultsMissing &+ faultsMinor), "\(parked)", "\(errors &+ givenUp)",
+      Units.grouped(faultsMissing &+ faultsMinor), "\(parked)",
+      longestWaitNanoseconds == 0 ? "-" : Units.duration(nanoseconds: longestWaitNanoseconds),
+      "\(held)", "\(errors &+ givenUp)",
     ] + (times?.map { Units.duration(nanoseconds: $0) } ?? ["-", "-", "-"])
   }
 

@@ -23,6 +23,15 @@ struct StatusReport: Sendable, Equatable {
     var maximum: UInt64 = 0
   }
 
+  /// How a client fares, in a word.
+  enum Health: String, Sendable {
+    case fine
+    /// A fault has waited for `StatusReport.slowNanoseconds`, and nothing has failed.
+    case slow
+    /// Content of it could not be had: faults are held, or were given up.
+    case failing
+  }
+
   struct Session: Sendable, Equatable {
     var id: UInt64 = 0
     /// The client that forked it.
@@ -42,8 +51,11 @@ struct StatusReport: Sendable, Equatable {
     var discardedBytes: UInt64 = 0
     var faultsMissing: UInt64 = 0
     var faultsMinor: UInt64 = 0
-    /// Faults that wait at this moment for anything but a CPU.
+    /// Faults that wait at this moment for anything but a CPU, and how long the oldest has.
     var parked: UInt64 = 0
+    var longestWaitNanoseconds: UInt64 = 0
+    /// Faults whose content could not be had, and that wait for better times.
+    var held: UInt64 = 0
     /// Answers of the provider that were failures or broke the contract.
     var errors: UInt64 = 0
     /// Faults whose pages were given up.
@@ -55,11 +67,36 @@ struct StatusReport: Sendable, Equatable {
     var isTruncated = false
     /// The first ones; a report has a limited number of them.
     var regions: [Region] = []
+
+    var health: Health {
+      if held > 0 || givenUp > 0 || poisonedBytes > 0 { return .failing }
+      return longestWaitNanoseconds >= StatusReport.slowNanoseconds ? .slow : .fine
+    }
+  }
+
+  /// What a server that ends waits for.
+  struct Waiting: Sendable, Equatable {
+    /// Since the end began.
+    var sinceNanoseconds: UInt64 = 0
+    var clients: UInt64 = 0
+    /// Connections that may still hand something over.
+    var handshakes: UInt64 = 0
+    var waitsForCommand = false
+    /// Of those clients.
+    var missingBytes: UInt64 = 0
+    /// How long it takes to fill them, as fast as until now; nil: nobody knows.
+    var estimateNanoseconds: UInt64?
+    /// What is missing then is given up; nil: it is not, or it is already.
+    var patienceNanoseconds: UInt64?
   }
 
   var pid: Int32 = 0
   var provider = ""
   var phase = ""
+  /// Nil: it does not end.
+  var waiting: Waiting?
+  /// Its socket belongs to a service manager, which keeps it while no server runs.
+  var isSocketPassed = false
   var uptimeNanoseconds: UInt64 = 0
   var connections: UInt64 = 0
   var handshakes: UInt64 = 0
@@ -72,6 +109,8 @@ struct StatusReport: Sendable, Equatable {
 
   /// So many regions are described one by one, in all sessions together.
   static let mostRegions = 4096
+  /// Longer than a disk takes, or a network that is well.
+  static let slowNanoseconds: UInt64 = 1_000_000_000
 }
 
 extension StatusReport.Session {
@@ -93,7 +132,9 @@ extension StatusReport.Session {
     let statistics = progress.statistics
     faultsMissing = statistics.faults.missing
     faultsMinor = statistics.faults.minor
-    parked = statistics.parkedNow
+    held = progress.heldNow
+    parked = statistics.parkedNow - min(statistics.parkedNow, held)
+    longestWaitNanoseconds = progress.longestWaitNanoseconds
     errors = statistics.providerErrors + statistics.providerViolations
     givenUp = statistics.givenUp
     if progress.latency.count > 0 {

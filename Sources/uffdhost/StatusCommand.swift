@@ -8,9 +8,13 @@ enum StatusCommand {
   static func show(_ socket: String, json: Bool) throws(HostError) {
     let answer = try StatusQuery.ask(socket)
     if json {
-      Output.write(answer + "\n")
+      Output.write(answer.json + "\n")
     } else {
-      Output.write(try StatusQuery.text(answer))
+      Output.write(try StatusQuery.text(answer.json))
+      if let path = answer.endingServer {
+        Output.write(
+          "\nanother server has left this path and ends: 'uffdhost status --socket \(path)'\n")
+      }
     }
   }
 }

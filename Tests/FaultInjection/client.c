@@ -86,7 +86,7 @@ static void *touch(void *argument) {
   }
 }
 
-uint64_t client_discard_race(void *memory, uint64_t first, uint64_t rounds) {
+static uint64_t run_race(char *memory, char *touched, uint64_t rounds, int advice) {
   struct race race = {.is_over = 0};
   pthread_t toucher;
   uint64_t stale = 0;
@@ -94,14 +94,14 @@ uint64_t client_discard_race(void *memory, uint64_t first, uint64_t rounds) {
   pthread_barrier_init(&race.after, 0, 2);
   pthread_create(&toucher, 0, touch, &race);
   for (uint64_t i = 0; i < rounds; i++) {
-    char *page = (char *)memory + (first + i) * 4096;
-    race.page = page;
+    char *page = memory + i * 4096;
+    race.page = touched + i * 4096;
     pthread_barrier_wait(&race.before);
     /* From "before the fault" to "after the install", a little different each time. */
     for (volatile uint64_t k = 0; k < i * 7 % 4000; k++) {
     }
-    madvise(page, 4096, MADV_DONTNEED);
-    if (*(volatile char *)page != 0) stale++;
+    madvise(page, 4096, advice);
+    if (*(volatile char *)page != 0 || *race.page != 0) stale++;
     pthread_barrier_wait(&race.after);
   }
   race.is_over = 1;
@@ -110,6 +110,15 @@ uint64_t client_discard_race(void *memory, uint64_t first, uint64_t rounds) {
   pthread_barrier_destroy(&race.before);
   pthread_barrier_destroy(&race.after);
   return stale;
+}
+
+uint64_t client_discard_race(void *memory, uint64_t first, uint64_t rounds) {
+  char *start = (char *)memory + first * 4096;
+  return run_race(start, start, rounds, MADV_DONTNEED);
+}
+
+uint64_t client_remove_race(void *memory, void *sibling, uint64_t rounds) {
+  return run_race((char *)memory, (char *)sibling, rounds, MADV_REMOVE);
 }
 
 /* The reader is a process that shares this memory: so the race can be run where threads cannot be made. */

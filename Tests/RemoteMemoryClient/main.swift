@@ -40,7 +40,11 @@ func belongings() -> (descriptors: Int, mappings: Int) {
 func whole(_ kind: RemoteMemory.Kind) throws(RemoteMemoryError) {
   let expected = content()
   let memory = try RemoteMemory(
-    socket: socket, count: expected.count, kind: kind, pageSize: pageSize)
+    socket: socket, count: kind == .anonymous ? nil : expected.count, kind: kind,
+    pageSize: pageSize)
+  if memory.count != expected.count || memory.objectSize != UInt64(expected.count) {
+    fail("\(memory.count) bytes of \(memory.objectSize ?? 0)")
+  }
   for index in stride(from: 17, to: expected.count, by: 5 * pageSize + 1) {
     if memory[index] != expected[index] { fail("byte \(index) is \(memory[index])") }
   }

@@ -16,13 +16,19 @@ struct CrowdTests {
     }
   }
 
-  /// The machine's other load is no business of the test: nothing is asked of the figures but that they are there.
+  /// A client whose turn did not come while others storm would wait for as long as they do. The bound is far above
+  /// what is measured (docs/serving.md), for the machine's other load is no business of the test.
   @Test("a quiet client beside two that storm", arguments: ["fc1.12", "native"])
   func quiet(_ dialect: String) async throws {
-    try await Service.of("anon").run { server in
+    var service = Service.of("anon")
+    // Each touch is a fault.
+    service.options = ["--fault-around", "off"]
+    try await service.run { server in
       let alone = try await server.play("quiet --clients 0 --seconds 1 --dialect \(dialect)")
       let beside = try await server.play("quiet --clients 2 --seconds 2 --dialect \(dialect)")
       #expect(beside["pages"].number > 50, "\(beside)")
+      #expect(beside["p50_ns"].number < 50_000_000, "\(beside)")
+      #expect(beside["p99_ns"].number < 500_000_000, "\(beside)")
       print(
         "\(dialect): a quiet client's touch takes p50 \(alone["p50_ns"].number) ns, p99 \(alone["p99_ns"].number) ns;",
         "beside two storms p50 \(beside["p50_ns"].number) ns, p99 \(beside["p99_ns"].number) ns")
@@ -35,6 +41,16 @@ struct CrowdTests {
     try needHugePages(memory)
     try await Service.of(memory).run { server in
       try await server.play("kvm --bytes 8M --dialect \(dialect) --memory \(memory)")
+    }
+  }
+
+  @Test("a soak of some seconds, with huge pages")
+  func hugeSoak() async throws {
+    try needHugePages("hugetlb", bytes: 96 << 20)
+    try await Service.of("hugetlb", object: 32 << 20).run { server in
+      let report = try await server.play(
+        "soak --mode huge-pages --clients 4 --seconds 3 --alarm 60")
+      #expect(report["rounds"].number > 2)
     }
   }
 

@@ -51,6 +51,34 @@ struct FailureTests {
     }
   }
 
+  @Test("status tells the client whose provider fails from the one whose provider is slow")
+  func told() async throws {
+    var service = failing("bad=10 bad-count=1 hang=1034 hang-count=1", [])
+    service.options = ["--deadline", "100", "--on-error", "hold"]
+    try await service.run { server in
+      async let fails: Void = {
+        _ = try await server.play("asleep --first-bad 10 --bad 1 --seconds 5 --bytes 1M")
+      }()
+      async let waits: Void = {
+        _ = try await server.play(
+          "asleep --first-bad 1034 --bad 1 --seconds 5 --offset 4M --bytes 1M")
+      }()
+      var told: [String: JSONValue] = [:]
+      for _ in 0..<300 where told.count < 2 {
+        try await Task.sleep(for: .milliseconds(20))
+        for session in try await server.status()["sessions"].list ?? [] {
+          let health = session["health"].text ?? ""
+          if health != "fine" { told[health] = session["faults"] }
+        }
+      }
+      #expect(told["failing"]?["held"] == .number(1) && told["failing"]?["parked"] == .number(0))
+      #expect(told["slow"]?["held"] == .number(0) && told["slow"]?["parked"] == .number(1))
+      #expect((told["slow"]?["longest_wait_ns"].number ?? 0) >= 1_000_000_000)
+      try await fails
+      try await waits
+    }
+  }
+
   @Test("kill: that client, and no other", arguments: both)
   func kill(_ dialect: String) async throws {
     try await failing("bad=10 bad-count=5", ["--on-error", "kill"]).run { server in

@@ -39,6 +39,16 @@ struct Server: Sendable {
     return [client] + own + ["--socket", socket, "--seed", "7", "--object", "\(object)"] + alarm
   }
 
+  /// What `uffdhost status --json` says.
+  func status() async throws -> JSONValue {
+    var options = Child.Options()
+    options.isIdle = true
+    let outcome = try await Child.run(
+      [Checkout.uffdhost, "status", "--socket", socket, "--json"], options)
+    #expect(outcome.code == 0, "\(outcome.story)")
+    return try JSONValue(parsing: outcome.output)
+  }
+
   /// How many descriptors it has.
   var descriptors: Int {
     (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(child.pid)/fd").count) ?? -1

@@ -33,12 +33,11 @@ import UffdPluginABI
       backing: memory == HANDED_ANON ? nil : 0)
     let ends = Ends()
     client = try Client(
-      instance,
+      ClientPlan(
+        instance, [region], process.memfd >= 0 ? [Descriptor(owning: process.memfd)] : []),
       ClientIdentity(
         pid: process.pid, uid: 0, gid: 0, pidfd: Descriptor(owning: process.pidfd), dialect: "test"),
-      uffd: Descriptor(owning: process.uffd), regions: [region],
-      backings: process.memfd >= 0 ? [Descriptor(owning: process.memfd)] : [],
-      recording: recording,
+      uffd: Descriptor(owning: process.uffd), recording: recording,
       onEnd: { client, end in ends.list.withLock { $0.append((client.id, end)) } })
     self.ends = ends
   }
@@ -312,12 +311,7 @@ struct ClientTests {
       second.start += 7 * page
       bad.append(([good, second], "overlaps"))
       for (regions, words) in bad {
-        let uffd = Descriptor(owning: dup(0))
-        let error = #expect(throws: HostError.self) {
-          try Client(
-            instance, ClientIdentity(pid: 1, uid: 0, gid: 0, pidfd: nil, dialect: "test"),
-            uffd: uffd, regions: regions, onEnd: { _, _ in })
-        }
+        let error = #expect(throws: HostError.self) { try ClientPlan(instance, regions, []) }
         #expect(error?.kind == .usage)
         #expect(error?.message.contains(words) == true, "\(error?.message ?? "")")
       }

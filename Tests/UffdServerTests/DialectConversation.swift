@@ -75,7 +75,7 @@ struct Conversation<D: Dialect> {
       transcript.recognition = D.recognise(inbox.bytes)
       guard transcript.recognition == .yes else { return transcript.recognition == .needsMore }
       dialect = D()
-      _ = dialect!.greeting()
+      _ = dialect!.greeting(NativeRecords.object)
     }
     do throws(Refusal) {
       while let request = try dialect!.next(&inbox) {

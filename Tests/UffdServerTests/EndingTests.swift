@@ -42,6 +42,45 @@ struct EndingTests {
     #expect(!first.calls.contains("poison") && !second.calls.contains("poison"))
   }
 
+  @Test func `while it drains it can be asked what it waits for`() throws {
+    let server = try TestServer(FakeService(drainsAtOnce: false)) {
+      $0.drainNanoseconds = 60_000_000_000
+    }
+    let (_, client) = try attach(server)
+    server.send(SIGTERM)
+    try server.waitForLine("no new clients")
+    let place = server.path + Listener.lateSuffix
+    try wait("it listens there") { unsafe access(place, F_OK) == 0 }
+    client.state.withLock { $0.progress.regions[0].residentBytes = 1 << 19 }
+    for _ in 0..<2 {
+      let curious = try TestConnection(place)
+      try curious.send("TESTS0")
+      #expect(try curious.line() == "hello")
+      let length = try #require(try curious.line()).dropFirst("status ".count)
+      let json = String(
+        decoding: try curious.bytes(try #require(Int(length))), as: UTF8.self)
+      let report = try StatusReport(parsing: json)
+      #expect(report.phase == "draining" && !report.isSocketPassed)
+      let waiting = try #require(report.waiting)
+      #expect(waiting.clients == 1 && waiting.missingBytes == 1 << 19 && waiting.handshakes == 0)
+      #expect(waiting.estimateNanoseconds != nil)
+      #expect(waiting.patienceNanoseconds.map { $0 > 0 && $0 < 60_000_000_000 } == true)
+      #expect(report.text.contains("waiting for 1 clients, 512 KiB missing, about "))
+    }
+    let late = try TestConnection(place)
+    try late.send("TESTA1", [TestUffd.make()])
+    #expect(try late.line() == "hello")
+    #expect(try late.line() == "refused this server is ending, and takes no new clients")
+    // Who says nothing there does not keep it.
+    let silent = try TestConnection(place)
+    client.end(.drained(poisoned: 0))
+    let begin = monotonicNanoseconds()
+    #expect(try server.end() == 0)
+    #expect(monotonicNanoseconds() - begin < 800_000_000)
+    #expect(unsafe access(place, F_OK) != 0 && access(place + ".lock", F_OK) != 0)
+    withExtendedLifetime((late, silent)) {}
+  }
+
   @Test func `a second signal gives up what is missing`() throws {
     let server = try TestServer(FakeService(drainsAtOnce: false))
     let (connection, client) = try attach(server)

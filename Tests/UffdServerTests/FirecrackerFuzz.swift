@@ -13,7 +13,7 @@ struct FirecrackerFuzzTests {
     let tally = DialectFuzz<Firecracker>.run()
     #expect(tally.complaints == [])
     // The inputs must reach every outcome, else they prove nothing.
-    let inputs = DialectFuzz<Firecracker>.inputs
+    let inputs = fuzzInputs
     if inputs >= 1000 {
       #expect(tally.accepted > inputs / 10, "\(tally)")
       #expect(tally.refused > inputs / 10, "\(tally)")

@@ -67,6 +67,35 @@ struct LifecycleTests {
     #expect(outcome.errors.contains("drained: every page is there"), "\(outcome.story)")
   }
 
+  @Test func `a server that drains says how far it is, and another one at its path does, too`()
+    async throws
+  {
+    let outcome = try await serve(slowness: 4) { child, path in
+      let client = try NativeClient(path, pages: Self.pages)
+      child.send(SIGTERM)
+      for _ in 0..<5000 where unsafe access(path + Listener.lateSuffix, F_OK) != 0 { usleep(1000) }
+      let status = [Checkout.uffdhost, "status", "--socket", path]
+      let asked = try await Child.run(status, Self.idle)
+      #expect(asked.code == 0 && asked.output.contains("', draining, up "), "\(asked.story)")
+      #expect(asked.output.contains("\nending   for "), "\(asked.story)")
+      #expect(asked.output.contains("waiting for 1 clients, "), "\(asked.story)")
+      // The path is free: the next server takes it.
+      _ = try await Child.run(
+        [Checkout.uffdhost, "serve", "--provider", "anon", "pattern=1", "size=1M"]
+          + ["--listen", path], Self.idle
+      ) { next in
+        for _ in 0..<5000 where unsafe access(path, F_OK) != 0 { usleep(1000) }
+        let both = try await Child.run(status, Self.idle)
+        #expect(both.code == 0 && both.output.contains("pid \(next.pid), "), "\(both.story)")
+        #expect(
+          both.output.contains("'uffdhost status --socket \(path).draining'"), "\(both.story)")
+        next.send(SIGTERM)
+      }
+      self.expectWhole(client.memory)
+    }
+    #expect(outcome.code == 0, "\(outcome.story)")
+  }
+
   @Test(arguments: [false, true]) func `what is missing at the end of the time is poisoned`(
     isImpatient: Bool
   ) async throws {

@@ -35,6 +35,7 @@ struct NativeClientTests {
       heard.value = frames
     } body: { client in
       #expect(client.opened == ok && client.version == 1 && client.capabilities == 7)
+      #expect(client.objectSize == 0x4000_0800 && client.pageSize == 4096)
       client.use(uffd: unsafe Glibc.open("/dev/null", O_RDONLY | O_CLOEXEC))
       let backing = nativeDescriptor()
       #expect(client.attach([anonymous(0x7f00_0000_0000, 0x10000, 0), huge], [backing.fd]) == ok)

@@ -30,6 +30,18 @@ struct NativePageTests {
     }
   }
 
+  /// The server's HELLO goes on where the common one ends.
+  @Test("what the server's HELLO adds is where the page says")
+  func serverHello() {
+    let hello = Array(NativeHello.greeting(NativeRecords.object)[(8 + NativeWire.headerBytes)...])
+    let fields = NativeFields(hello[...])
+    let more = page.layout("The server's HELLO").fields
+    #expect(more.map(\.name) == ["object_size", "page_size"])
+    #expect(more.first?.offset == NativeHello.size && hello.count == NativeHello.serverSize)
+    #expect(fields.u64(more[0].offset) == 0x4000_0800 && fields.u64(more[1].offset) == 4096)
+    #expect(fields.u32(0) == UInt32(hello.count))
+  }
+
   /// Written by the page's tables, read by the codec.
   @Test("what is written at the page's offsets is read from there")
   func offsets() throws {

@@ -5,9 +5,11 @@ import UffdHost
 @testable import UffdServer
 
 enum NativeRecords {
+  static let object = ServedObject(size: 0x4000_0800, pageSize: 4096)
+
   static let all: [(name: String, bytes: [UInt8])] = [
     ("The beginning of a client", NativeRequests.opening),
-    ("The beginning of the server", NativeHello.greeting),
+    ("The beginning of the server", NativeHello.greeting(object)),
     ("ATTACH of two regions, one of them with a backing", attach),
     ("ADD_REGIONS", NativeRequests.attach([anonymous], kind: 3, id: 3)),
     ("REMOVE_REGION of the first", NativeRequests.remove(id: 4)),

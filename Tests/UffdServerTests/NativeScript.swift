@@ -42,7 +42,7 @@ final class NativePeer: Sendable {
   /// The client's first words, and the server's.
   func open() -> [UInt8] {
     let opening = read(NativeWire.magic.count) + frame()
-    write(NativeHello.greeting)
+    write(NativeHello.greeting(NativeRecords.object))
     return opening
   }
 }
@@ -89,6 +89,8 @@ struct NativeResult: Equatable, CustomStringConvertible {
 
   var version: UInt32 { unsafe client.version }
   var capabilities: UInt64 { unsafe client.capabilities }
+  var objectSize: UInt64 { unsafe client.object_size }
+  var pageSize: UInt64 { unsafe client.page_size }
   var session: UInt64 { unsafe client.session }
   var code: Int32 { unsafe client.code }
   var isDrained: Bool { unsafe client.is_drained != 0 }

@@ -11,6 +11,11 @@ import UffdHost
     report.pid = 4711
     report.provider = "shmem"
     report.phase = "draining"
+    report.waiting = StatusReport.Waiting(
+      sinceNanoseconds: 2_000_000_000, clients: 2, handshakes: 1, waitsForCommand: true,
+      missingBytes: 1 << 20, estimateNanoseconds: 12_000_000_000,
+      patienceNanoseconds: 30_000_000_000)
+    report.isSocketPassed = true
     report.uptimeNanoseconds = 90_000_000_000
     (report.connections, report.handshakes) = (3, 1)
     (report.clientsServed, report.clientsDrained, report.clientsGone) = (7, 3, 2)
@@ -23,6 +28,7 @@ import UffdHost
     (session.bytes, session.residentBytes, session.missingBytes) = (1 << 20, 1 << 19, 1 << 18)
     (session.discardedBytes, session.poisonedBytes) = (1 << 18, 4096)
     (session.faultsMissing, session.faultsMinor, session.parked) = (1234, 5, 2)
+    (session.longestWaitNanoseconds, session.held) = (1_500_000_000, 4)
     (session.errors, session.givenUp) = (1, 3)
     session.latency = StatusReport.Latency(p50: 9_000, p90: 12_000, p99: 40_000, maximum: 2_000_000)
     session.regionCount = 2
@@ -48,10 +54,18 @@ import UffdHost
     #expect(lines[0] == "server   pid 4711, provider 'shmem', draining, up 1 min 30 s")
     #expect(
       lines[1]
-        == "clients  2 now; 7 served, 3 drained, 2 gone, 5 refused; 3 connections, 1 handshakes")
-    #expect(lines[2].hasPrefix("id  pid  user  dialect"))
+        == "ending   for 2.00 s; waiting for 2 clients, 1 MiB missing, about 12.00 s to go; given up in 30.00 s"
+    )
     #expect(
-      lines[3].contains("75.0 %") && lines[3].contains("1,239") && lines[3].contains("9.0 us"))
+      lines[2]
+        == "clients  2 now; 7 served, 3 drained, 2 gone, 5 refused; 3 connections, 1 handshakes")
+    #expect(lines[3].hasPrefix("id  pid  user  dialect"))
+    let words = lines[4].split(separator: " ").map(String.init)
+    #expect(words[5] == "failing")
+    #expect(lines[4].contains("  2   1.50 s     4       4  "), "\(lines[4])")
+    #expect(lines[5].contains("  fine  "))
+    #expect(
+      lines[4].contains("75.0 %") && lines[4].contains("1,239") && lines[4].contains("9.0 us"))
     #expect(
       text.contains(
         "client 6\n  0x7f0000000000  1 MiB at 4096, pages of 4 KiB: 512 KiB resident, 256 KiB missing, "
@@ -59,6 +73,19 @@ import UffdHost
     #expect(text.contains("client 8\n  forked by client 6\n"))
     #expect(lines.allSatisfy { $0.last != " " })
     #expect(StatusReport().text.split(separator: "\n").count == 2)
+  }
+
+  @Test func `who fails is told apart from who is slow`() {
+    var session = StatusReport.Session()
+    session.longestWaitNanoseconds = StatusReport.slowNanoseconds - 1
+    #expect(session.health == .fine)
+    session.longestWaitNanoseconds += 1
+    #expect(session.health == .slow)
+    for failure in [\StatusReport.Session.held, \.givenUp, \.poisonedBytes] {
+      var session = session
+      session[keyPath: failure] = 1
+      #expect(session.health == .failing)
+    }
   }
 
   @Test func `a server cannot steer the terminal`() {
@@ -78,7 +105,7 @@ import UffdHost
     var dialect = Native()
     var inbox = Inbox()
     inbox.bytes = NativeStatusConversation().opening
-    let greeting = dialect.greeting()
+    let greeting = dialect.greeting(NativeRecords.object)
     #expect(try dialect.next(&inbox) == nil)
     return greeting + dialect.encode(reply, to: 2)
   }

@@ -99,6 +99,12 @@ struct uffd_wire_hello {
   uint32_t max_frame, max_descriptors; /* that the sender takes */
 };
 
+struct uffd_wire_server_hello {
+  struct uffd_wire_hello common;
+  uint64_t object_size; /* 0: the server does not say */
+  uint64_t page_size;
+};
+
 /* ATTACH and ADD_REGIONS; `count` regions of `stride` bytes follow. */
 struct uffd_wire_regions {
   uint32_t size, flags, count, stride, backings, reserved;
@@ -200,6 +206,8 @@ struct uffd_client {
   int timeout_ms;         /* for an answer to anything but remove and drain; -1: for ever; 10 s at first */
   uint32_t version;       /* spoken on this connection */
   uint64_t capabilities;  /* of the server: enum uffd_wire_capability */
+  uint64_t object_size;   /* bytes of the server's object; 0: the server does not say, being an older one */
+  uint64_t page_size;     /* of memory that can show it; 0: the same */
   uint64_t session;       /* how the server names this client in its log and its status; after the attach */
   int is_drained;
   int code;               /* errno of UFFD_CLIENT_SYSTEM, enum uffd_wire_code of UFFD_CLIENT_REFUSED */
@@ -626,6 +634,7 @@ static void uffd_client__begin(struct uffd_client *c) {
 static int uffd_client__agree(struct uffd_client *c) {
   static const char magic[] = UFFD_WIRE_MAGIC;
   struct uffd_wire_hello mine, theirs;
+  struct uffd_wire_server_hello said;
   struct uffd_wire_header header;
   const unsigned char *body;
   int64_t deadline = uffd_client__deadline(c->timeout_ms);
@@ -648,13 +657,16 @@ static int uffd_client__agree(struct uffd_client *c) {
     if (result != UFFD_CLIENT_OK) return result;
     return uffd_client__fail(c, UFFD_CLIENT_PROTOCOL, "the server does not say which versions it speaks");
   }
-  uffd_client__body(body, &theirs, sizeof theirs);
+  uffd_client__body(body, &said, sizeof said);
+  theirs = said.common;
   if (theirs.version_min > UFFD_WIRE_VERSION || theirs.version_max < UFFD_WIRE_VERSION)
     return uffd_client__fail(c, UFFD_CLIENT_PROTOCOL, "the server speaks versions %u to %u, this client %u",
                              (unsigned)theirs.version_min, (unsigned)theirs.version_max,
                              (unsigned)UFFD_WIRE_VERSION);
   c->version = UFFD_WIRE_VERSION;
   c->capabilities = theirs.capabilities;
+  c->object_size = said.object_size;
+  c->page_size = said.page_size;
   return UFFD_CLIENT_OK;
 }
 

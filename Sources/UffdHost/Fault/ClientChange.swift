@@ -26,8 +26,20 @@ final class ClientAddition: @unchecked Sendable {
   static let most = 1024
   private var regions: [(region: ClientProgress.Region, states: PageStates, memory: Mapping)] = []
   private(set) var isTruncated = false
-  /// Its faults that wait for something.
+  /// Its faults that wait for something, and those among them that failed and are held.
   var parked: UInt64 = 0
+  var held: UInt64 = 0
+  /// When the oldest of those began that wait and did not fail, in nanoseconds of CLOCK_MONOTONIC; nil: none.
+  var oldest: UInt64?
+
+  func count(_ question: UnsafeMutablePointer<Question>) {
+    parked += 1
+    if unsafe question.pointee.phase == .timed, unsafe question.pointee.waiting == .held {
+      held += 1
+    } else if unsafe !question.isUnwanted, unsafe question.pointee.born != 0 {
+      oldest = unsafe min(oldest ?? .max, question.pointee.born)
+    }
+  }
 
   func list(_ region: UnsafeMutablePointer<RegionRecord>) {
     guard let memory = unsafe region.pointee.stateMemory, unsafe !region.pointee.shape.readsZero

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a hand-off to records: is every region one that we can serve, and how? On the control thread; nothing
-// of it is known to a reader before all of it is right.
+// From a hand-off to records: is every region one that we can serve, and how? Not on a reader, for the provider
+// is asked (can_userfault) and may take its time; nothing of it is known to a reader before all of it is right.
 import UffdPluginABI
 
 /// Checked regions of a client.
-struct ClientPlan {
+package struct ClientPlan: Sendable {
   let regions: [ClientRegion]
   let backings: [Backing]
-  private let instance: Instance
+  /// The reader that is to serve them; nil: any.
+  let port: ReaderPort?
+  let instance: Instance
 
-  /// Throws `.usage` with the first region that cannot be served, and why.
-  init(
-    _ instance: Instance, _ regions: [ClientRegion], _ descriptors: [Descriptor]
+  /// `client` is served already and hands more over; nil: a new one. Waits for the provider. Throws `.usage`
+  /// with the first region that cannot be served, and why. Owns `descriptors` from now on.
+  package init(
+    _ instance: Instance, _ regions: [ClientRegion], _ descriptors: [Descriptor],
+    for client: Client? = nil
   ) throws(HostError) {
     guard !regions.isEmpty else { throw HostError(.usage, "there are no regions to serve") }
     var previous: ClientRegion?
@@ -25,6 +29,9 @@ struct ClientPlan {
       }
       previous = region
     }
+    let readers = instance.host.session.readers
+    // Who maps one memfd is served by one reader: what these do to each other then needs no lock.
+    let home = client?.port ?? instance.home(of: descriptors) ?? readers.leastLoaded()
     var backings: [Backing] = []
     for (index, descriptor) in descriptors.enumerated() {
       let extent =
@@ -33,12 +40,18 @@ struct ClientPlan {
         throw HostError(.usage, "memfd \(index) came along and no region maps it; leave it out")
       }
       let pageSize = regions.first { $0.backing == index }!.pageSize
-      backings.append(try instance.backing(of: descriptor, pageSize: pageSize, extent: extent))
+      backings.append(
+        try instance.backing(of: descriptor, pageSize: pageSize, extent: extent, home: home))
     }
     for region in regions { try ClientPlan.checkSharing(region, instance, backings.count) }
     self.regions = regions
     self.backings = backings
+    port = backings.isEmpty ? client?.port : home
     self.instance = instance
+    // A client that maps memfds of two readers' clients is on one of them.
+    let crossed = backings.filter { $0.home !== home }
+    for backing in crossed { backing.cross() }
+    if !crossed.isEmpty { readers.performEverywhere(.exclude) }
   }
 
   static func name(_ region: ClientRegion) -> String {

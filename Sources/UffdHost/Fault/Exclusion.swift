@@ -22,7 +22,7 @@
   init(_ word: AtomicWord, _ mode: Mode) { self.word = mode == .severalReaders ? word : nil }
   private init() { word = nil }
 
-  /// For a session that one reader serves: of a client.
+  /// For a session that one reader serves, with all that it shares pages with: of a client, as a rule.
   static let none = Exclusion()
 
   @inline(__always)

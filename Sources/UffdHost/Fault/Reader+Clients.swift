@@ -16,9 +16,17 @@ extension Reader {
       reporter.cannotFollow(client.id, "session", error.name)
     }
     watchExit(client)
+    exclude(client)
     clients.append(client)
     port.clientCount.add(1)
     nextCare = min(nextCare, monotonicNanoseconds() + Self.careInterval)
+  }
+
+  /// A client that shares a memfd with clients of other readers takes the exclusion with them. Between two
+  /// turns, or before the first.
+  func exclude(_ client: Client) {
+    guard client.backings.contains(where: \.isCrossed) else { return }
+    unsafe client.record.pointee.exclusion = client.instance.host.session.crossing
   }
 
   private func watchExit(_ client: Client) {
@@ -156,7 +164,9 @@ extension Reader {
       }
       for index in 0..<questions.activeCount {
         let question = unsafe questions.slots + Int(questions.active[index])
-        if unsafe question.pointee.region?.pointee.session == session { inspection.parked += 1 }
+        if unsafe question.pointee.region?.pointee.session == session {
+          unsafe inspection.count(question)
+        }
       }
     }
   }
@@ -183,6 +193,7 @@ extension Reader {
         client.strangers.take(region.start..<(region.start + region.length))
       }
       client.backings += addition.plan.backings
+      exclude(client)
     } catch {
       addition.error = error
     }

@@ -21,6 +21,7 @@ extension Reader {
       case .fill(let order): fills.append(order)
       case .release(let order): release(order)
       case .adopt(let client): adopt(client)
+      case .exclude: for client in clients { exclude(client) }
       case .change(let client, let change): self.change(client, change)
       case .stop: isStopping = true
       }

@@ -17,6 +17,9 @@ enum ControlRequest: Sendable {
   case release(RegionRelease)
   /// Serve a client from now on.
   case adopt(Client)
+  /// Clients that share a memfd with those of another reader take the exclusion from now on. Every reader
+  /// does it.
+  case exclude
   /// Do this for a client on its reader; nothing, if it has ended.
   case change(Client, ClientChange)
   case stop

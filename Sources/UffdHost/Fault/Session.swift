@@ -16,14 +16,17 @@ package struct SessionTuning: Sendable {
   let uffd: Userfaultfd
   let readers: ReaderPool
   let record: SessionPointer
-  private let exclusionWord: UnsafeMutablePointer<UInt64>
+  /// Of clients on several readers that map one memfd.
+  let crossing: Exclusion
+  private let exclusionWords: UnsafeMutablePointer<UInt64>
 
   init(_ options: Host.Options, _ reporter: Reporter) throws(HostError) {
     let tuning = options.tuning
     let uffd = try Userfaultfd(
       wanted: [.eventRemove], mask: tuning.featureMask, table: tuning.calls ?? .kernel)
-    let word = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
-    unsafe word.initialize(to: 0)
+    // On cache lines of their own.
+    let words = UnsafeMutablePointer<UInt64>.allocate(capacity: 16)
+    unsafe words.initialize(repeating: 0, count: 16)
     let mode: Exclusion.Mode =
       options.readers == 1
       ? .oneReader : tuning.isExclusionBroken ? .brokenForTest : .severalReaders
@@ -32,7 +35,7 @@ package struct SessionTuning: Sendable {
     let record = SessionPointer.allocate(capacity: 1)
     unsafe record.initialize(
       to: SessionRecord(
-        calls: uffd.calls, exclusion: Exclusion(AtomicWord(word), mode),
+        calls: uffd.calls, exclusion: Exclusion(AtomicWord(words), mode),
         counters: ports[0].counters, latency: ports[0].latency, touches: nil, client: nil))
     var setups: [ReaderSetup] = []
     for port in ports {
@@ -44,7 +47,8 @@ package struct SessionTuning: Sendable {
     readers = try ReaderPool(setups)
     self.uffd = uffd
     unsafe self.record = unsafe record
-    unsafe exclusionWord = unsafe word
+    crossing = unsafe Exclusion(AtomicWord(words + 8), mode)
+    unsafe exclusionWords = unsafe words
   }
 
   /// Makes a registered region known: from now on its faults are served.
@@ -79,6 +83,6 @@ package struct SessionTuning: Sendable {
   deinit {
     unsafe record.pointee.table.free()
     unsafe record.deallocate()
-    unsafe exclusionWord.deallocate()
+    unsafe exclusionWords.deallocate()
   }
 }

@@ -5,7 +5,8 @@
 /// One uffd.
 @safe struct SessionRecord {
   let calls: UffdCalls
-  let exclusion: Exclusion
+  /// A client's begins as none; its reader changes it (`Reader.exclude`).
+  var exclusion: Exclusion
   var table = RegionTable()
   /// Of a client's session; the readers count what happens in this process themselves.
   let counters: Counters

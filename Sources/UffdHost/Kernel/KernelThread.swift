@@ -46,6 +46,8 @@ package final class KernelThread: @unchecked Sendable {
 
   /// Waits until the closure has returned. Called once.
   package func join() { pthread_join(handle, nil) }
+  /// Nobody will wait for it. Called once, instead of `join`.
+  package func detach() { pthread_detach(handle) }
 }
 
 /// Gives the CPU away; for a spin that may wait for a preempted thread.

@@ -74,12 +74,7 @@ final class MemoryFile: Sendable {
   }
 
   /// Which file it is: two descriptors of one file are equal.
-  var identity: FileIdentity {
-    var device: UInt64 = 0
-    var inode: UInt64 = 0
-    unsafe _ = clinux_file_identity(fd, &device, &inode)
-    return FileIdentity(device: device, inode: inode)
-  }
+  var identity: FileIdentity { FileIdentity(fd: fd) }
 
   /// Opens a file that is itself the backing. Nil kind: it is on no memory file system.
   static func open(_ path: String) throws(HostError) -> (file: MemoryFile, size: UInt64) {
@@ -117,4 +112,12 @@ final class MemoryFile: Sendable {
 struct FileIdentity: Hashable, Sendable {
   let device: UInt64
   let inode: UInt64
+
+  init(fd: Int32) {
+    var device: UInt64 = 0
+    var inode: UInt64 = 0
+    unsafe _ = clinux_file_identity(fd, &device, &inode)
+    self.device = device
+    self.inode = inode
+  }
 }

@@ -14,6 +14,18 @@ package struct Inbox {
   package init() {}
 }
 
+/// What a server serves, as far as clients are told.
+package struct ServedObject: Sendable, Equatable {
+  /// Bytes of content.
+  package var size: UInt64
+  /// Of the memory that can show it.
+  package var pageSize: UInt64
+  package init(size: UInt64, pageSize: UInt64) {
+    self.size = size
+    self.pageSize = pageSize
+  }
+}
+
 /// Why a client is not served: one sentence.
 package struct Refusal: Error, Equatable {
   package let reason: String
@@ -72,7 +84,7 @@ package protocol Dialect: Sendable {
   /// nothing will). Descriptors that the request does not want are taken and dropped, which closes them.
   mutating func next(_ inbox: inout Inbox) throws(Refusal) -> ClientRequest?
   /// What is written before any request is answered, once the dialect is recognised; most write nothing.
-  mutating func greeting() -> [UInt8]
+  mutating func greeting(_ object: ServedObject) -> [UInt8]
   /// The answer's bytes; empty in dialects that have no answers.
   func encode(_ reply: ClientReply, to id: UInt64) -> [UInt8]
 }

@@ -26,7 +26,9 @@ package struct Native: Dialect {
     return NativeWire.magic.starts(with: bytes) ? .needsMore : .no
   }
 
-  package mutating func greeting() -> [UInt8] { NativeHello.greeting }
+  package mutating func greeting(_ object: ServedObject) -> [UInt8] {
+    NativeHello.greeting(object)
+  }
 
   package mutating func next(_ inbox: inout Inbox) throws(Refusal) -> ClientRequest? {
     do {

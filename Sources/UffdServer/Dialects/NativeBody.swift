@@ -50,6 +50,8 @@ struct NativeBody {
 /// The versions and limits of a HELLO. What is unknown in it is ignored: it is how versions are found out.
 struct NativeHello {
   static let size = 24
+  /// The server's, which says more.
+  static let serverSize = 40
   let versions: ClosedRange<UInt16>
   let mostFrameBytes: Int
 
@@ -70,14 +72,16 @@ struct NativeHello {
   }
 
   /// What the server writes first: the magic, and its own HELLO.
-  static var greeting: [UInt8] {
+  static func greeting(_ object: ServedObject) -> [UInt8] {
     var writer = NativeFrameWriter()
-    writer.put(UInt32(size))
+    writer.put(UInt32(serverSize))
     writer.put(NativeWire.versions.lowerBound)
     writer.put(NativeWire.versions.upperBound)
     writer.put(NativeWire.capabilities.rawValue)
     writer.put(UInt32(NativeWire.mostFrameBytes))
     writer.put(UInt32(NativeWire.mostDescriptors))
+    writer.put(object.size)
+    writer.put(object.pageSize)
     return NativeWire.magic + writer.frame(.hello, id: 0)
   }
 }

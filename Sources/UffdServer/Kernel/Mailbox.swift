@@ -3,11 +3,19 @@
 import Synchronization
 import UffdHost
 
-/// Something of a client that is over.
+/// Something that is over.
 enum Notice: Sendable {
+  /// What a connection hands over was looked at, the hand-over of that number.
+  case prepared(connection: UInt64, handOver: UInt64, Result<Prepared, HostError>)
   case ended(any ServedClient, Client.End)
   /// Regions are not watched any more, or why they still are.
   case removed(Removal, HostError?)
+}
+
+/// What was found to be right about a hand-over.
+enum Prepared: Sendable {
+  case client(Adoption)
+  case regions(Addition)
 }
 
 /// Which regions, and who is to be told.

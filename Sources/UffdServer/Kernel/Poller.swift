@@ -15,7 +15,7 @@ struct Ready {
 
 /// What a descriptor in the poller stands for.
 enum Source: Equatable {
-  case listener, signals, mailbox, command, parent
+  case listener, signals, mailbox, command, parent, lateListener
   case connection(UInt64)
   /// The process behind a uffd that was refused.
   case refused(UInt64)
@@ -27,6 +27,7 @@ enum Source: Equatable {
     case .mailbox: 2
     case .command: 3
     case .parent: 4
+    case .lateListener: 5
     case .connection(let id): 1 << 62 | id
     case .refused(let id): 2 << 62 | id
     }
@@ -40,7 +41,8 @@ enum Source: Equatable {
     case (_, 1): self = .signals
     case (_, 2): self = .mailbox
     case (_, 3): self = .command
-    default: self = .parent
+    case (_, 4): self = .parent
+    default: self = .lateListener
     }
   }
 }

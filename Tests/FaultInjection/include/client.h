@@ -18,6 +18,11 @@ uint64_t client_verify(const void *memory, uint64_t offset, uint64_t length, uin
  * it back (MADV_DONTNEED) and then reads it. Rounds in which the read saw anything but zero.
  */
 uint64_t client_discard_race(void *memory, uint64_t first, uint64_t rounds);
+/*
+ * The same of shared memory that is mapped twice: the thread touches the page in `sibling`, while this one
+ * punches it (MADV_REMOVE) in `memory` and then reads it in both.
+ */
+uint64_t client_remove_race(void *memory, void *sibling, uint64_t rounds);
 
 /*
  * One reader goes through `granules` pages in order, so that each fault takes many along; every 64 pages it

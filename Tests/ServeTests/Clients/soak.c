@@ -25,7 +25,10 @@ struct seat {
 
 static uint64_t done, killed, skipped;
 
-/* The command line of one client: scenario, dialect, memory and sizes by chance. */
+/*
+ * The command line of one client: scenario, dialect, memory and sizes by chance. A server has pages of one size:
+ * its clients are all of huge pages, or none is.
+ */
 static void choose(struct seat *seat, struct chance *chance, int has_huge_pages) {
   static const struct {
     const char *scenario, *memory, *dialects, *more;
@@ -40,8 +43,8 @@ static void choose(struct seat *seat, struct chance *chance, int has_huge_pages)
       {"storm-drain", "anon", "n", ""},       {"storm-drain", "shmem", "n", ""},
       {"storm", "hugetlb-private", "fn", ""}, {"touch", "hugetlb", "fn", ""}};
   static const char *const names[] = {"f", "fc1.12", "m", "fc1.7", "o", "fc1.1", "e", "e2b", "n", "native"};
-  uint64_t count = sizeof kinds / sizeof kinds[0] - (has_huge_pages ? 0 : 2);
-  uint64_t index = draw_below(chance, count);
+  uint64_t small = sizeof kinds / sizeof kinds[0] - 2;
+  uint64_t index = has_huge_pages ? small + draw_below(chance, 2) : draw_below(chance, small);
   char letter[2] = {kinds[index].dialects[draw_below(chance, strlen(kinds[index].dialects))], 0};
   const char *dialect = "fc1.12";
   for (int i = 0; i < 10; i += 2)

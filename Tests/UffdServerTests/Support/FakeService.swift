@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A core of the tests' own: its clients end when a test says so.
+import Glibc
 import Synchronization
 import UffdHost
 
@@ -31,8 +32,11 @@ final class FakeClient: ServedClient {
 
   private func note(_ call: String) { state.withLock { $0.calls.append(call) } }
 
-  func add(_ regions: [ClientRegion], backings: [Descriptor]) throws(HostError) {
-    note("add \(regions.count)")
+  func prepare(
+    _ regions: [ClientRegion], backings: [Descriptor]
+  ) throws(HostError) -> Addition {
+    service.ask(regions.count)
+    return { self.note("add \(regions.count)") }
   }
   func remove(
     start: UInt64, length: UInt64, completion: @escaping @Sendable (HostError?) -> Void
@@ -70,15 +74,27 @@ final class FakeService: Service, Sendable {
   }
 
   var provider: String { "fake" }
+  var object: ServedObject { NativeRecords.object }
   var clients: [any ServedClient] { state.withLock { $0.clients } }
   var fakes: [FakeClient] { state.withLock { $0.clients } }
 
-  func attach(
-    _ identity: ClientIdentity, uffd: Descriptor, regions: [ClientRegion], backings: [Descriptor],
-    onEnd: @escaping @Sendable (any ServedClient, Client.End) -> Void
-  ) throws(HostError) -> any ServedClient {
+  /// Of so many regions the provider says nothing before this is another number.
+  let slowCount = Atomic(0)
+  func ask(_ count: Int) { while slowCount.load(ordering: .relaxed) == count { usleep(1000) } }
+
+  func prepare(
+    _ regions: [ClientRegion], backings: [Descriptor]
+  ) throws(HostError) -> Adoption {
+    ask(regions.count)
     if let objection { throw HostError(.usage, objection) }
-    return state.withLock { state in
+    return { identity, uffd, onEnd in self.adopt(identity, uffd, regions, onEnd) }
+  }
+
+  private func adopt(
+    _ identity: ClientIdentity, _ uffd: Descriptor, _ regions: [ClientRegion],
+    _ onEnd: @escaping @Sendable (any ServedClient, Client.End) -> Void
+  ) -> any ServedClient {
+    state.withLock { state in
       let client = FakeClient(state.next, identity, uffd, self)
       client.state.withLock {
         $0.progress.regions = regions.map { region in

@@ -66,6 +66,17 @@ final class TestServer: Sendable {
   func waitForLine(_ part: String) throws { try wait("a line with '\(part)'") { hasLine(part) } }
   var isRunning: Bool { state.withLock { $0.result == nil } }
 
+  /// Of CPU that its thread has used.
+  var cpuNanoseconds: UInt64 {
+    state.withLock { state in
+      var (clock, time) = (clockid_t(), timespec())
+      guard let thread = state.thread, unsafe pthread_getcpuclockid(thread, &clock) == 0,
+        unsafe clock_gettime(clock, &time) == 0
+      else { return 0 }
+      return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+  }
+
   /// To its thread: it has the signal blocked, others of this process may not.
   func send(_ signal: Int32) {
     state.withLock { state in
