@@ -58,7 +58,7 @@
     next = pgoffs.lowerBound
     end = pgoffs.upperBound
     self.stride = stride
-    mostOpen = Self.mostPieces
+    mostOpen = unsafe Self.mostOpen(instance)
   }
 
   /// Fills some granules of a region, as a hint. `ranges` are in order and inside the region.
@@ -78,13 +78,14 @@
     end = ranges.first?.upperBound ?? 0
     place = 1
     stride = 1
-    // A worker that has such a piece has no time for a fault; one more is queued, so that none goes idle.
-    mostOpen =
-      unsafe instance.pointee.isInline
-      ? Self.mostPieces : max(2, Int(instance.pointee.workers) * 3 / 4)
+    mostOpen = unsafe Self.mostOpen(instance)
   }
 
-  private static let mostPieces = 16
+  /// A worker that has a piece has no time for a fault; one more is queued, so that none goes idle. And no
+  /// more than that, for the deadline of a piece runs while it is queued.
+  private static func mostOpen(_ instance: UnsafeMutablePointer<InstanceRecord>) -> Int {
+    unsafe instance.pointee.isInline ? 16 : max(2, Int(instance.pointee.workers) * 3 / 4)
+  }
 
   /// Goes on behind `count` granules.
   func advance(_ count: UInt64) {

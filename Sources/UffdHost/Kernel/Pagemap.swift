@@ -31,6 +31,8 @@ func isMapped(_ address: UInt64) -> Bool? {
 func firstUnmapped(from start: UInt64, to end: UInt64) -> UInt64? {
   guard let pagemap else { return nil }
   var found: UInt64 = 0
-  guard unsafe clinux_pagemap_first_unmapped(pagemap.fd, start, end, &found) == 0 else { return nil }
+  guard unsafe clinux_pagemap_first_unmapped(pagemap.fd, start, end, &found) == 0 else {
+    return nil
+  }
   return found
 }

@@ -13,9 +13,9 @@ private let pageBytes: UInt64 = 4096
 func makeResident(_ start: UnsafeRawPointer, length: UInt64) {
   let address = UInt64(UInt(bitPattern: start))
   var page = address & ~(pageBytes - 1)
-  let (last, overflow) = address.addingReportingOverflow(length + pageBytes - 1)
-  let end = last & ~(pageBytes - 1)
-  guard !overflow, page < end, page > 0 else { return }
+  // No user memory is near the end of what an address can say.
+  guard page > 0, length > 0, length <= UInt64.max / 2, address <= UInt64.max / 2 else { return }
+  let end = (address + length + pageBytes - 1) & ~(pageBytes - 1)
   while page < end {
     guard let next = firstUnmapped(from: page, to: end) else { return populate(page, end - page) }
     if next < end { populate(next, pageBytes) }

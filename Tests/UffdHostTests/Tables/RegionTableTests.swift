@@ -101,6 +101,34 @@ struct RegionTableTests {
     unsafe region.deallocate()
   }
 
+  @Test("the gap around an address ends where its neighbours begin")
+  func gaps() {
+    var table = RegionTable()
+    defer { table.free() }
+    let empty = table.gap(around: 0x5000)
+    #expect(empty.start == 0 && empty.end == .max)
+    for (id, start) in [(1, 0x10000), (2, 0x30000)] as [(UInt64, UInt64)] {
+      unsafe table.insert(record(id, start, 0x10000))
+    }
+    // Another table than the one that was asked.
+    #expect(empty.version != table.version)
+    for (address, start, end) in [
+      (0, 0, 0x10000), (0xffff, 0, 0x10000), (0x20000, 0x20000, 0x30000),
+      (0x2ffff, 0x20000, 0x30000), (0x40000, 0x40000, .max),
+    ] as [(UInt64, UInt64, UInt64)] {
+      let gap = table.gap(around: address)
+      #expect(gap.start == start && gap.end == end && gap.version == table.version)
+    }
+    // In a region there is none that would hold the address.
+    for address in [0x10000, 0x1ffff, 0x30000] as [UInt64] {
+      let gap = table.gap(around: address)
+      #expect(!(gap.start <= address && address < gap.end))
+    }
+    let version = table.version
+    table.remove(1)
+    #expect(table.version != version && table.gap(around: 0x10000).end == 0x30000)
+  }
+
   @Test("below, above and last, between regions and in them")
   func neighbours() {
     var table = RegionTable()
