@@ -146,7 +146,11 @@ import Synchronization
   }
 
   private func begin(_ prefetch: ClientPrefetch) -> Prefetch {
-    prefetches.withLock { $0.append(prefetch.prefetch) }
+    prefetches.withLock { list in
+      // Of a client that adds memory again and again the earlier ones are told no more.
+      if list.count >= 64 { list.removeAll { $0.progress.isFinished } }
+      list.append(prefetch.prefetch)
+    }
     port.perform(.change(self, .prefetch(prefetch)))
     return prefetch.prefetch
   }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The state of a server as JSON and back, for people, and the conversation in which it is asked for.
+import Foundation
+import TestSupport
 import Testing
 import UffdHost
 
@@ -49,6 +51,22 @@ import UffdHost
   @Test func `what is written can be read again`() throws {
     #expect(try StatusReport(parsing: report.json()) == report)
     #expect(try StatusReport(parsing: StatusReport().json()) == StatusReport())
+  }
+
+  @Test func `serving.md names every field`() throws {
+    let page = try String(contentsOfFile: Checkout.root + "/docs/serving.md", encoding: .utf8)
+    func check(_ value: TestSupport.JSONValue) {
+      switch value {
+      case .object(let members):
+        for (key, member) in members {
+          #expect(page.contains("`\(key)`"), "\(key)")
+          check(member)
+        }
+      case .list(let elements): elements.forEach(check)
+      default: break
+      }
+    }
+    check(try TestSupport.JSONValue(parsing: report.json()))
   }
 
   @Test func `people see a line for the server, a table, and regions`() {

@@ -94,7 +94,7 @@ extension Reader {
     if let place = nextFill() {
       let order = fills[place]
       unsafe attend(order.region?.pointee.session ?? local)
-      fill(order)
+      fillPart(of: order)
       // The next piece is another order's: clients are filled side by side.
       if fills.count > 1, place < fills.count { fills.append(fills.remove(at: place)) }
     }
@@ -106,7 +106,7 @@ extension Reader {
 
   /// Bounded, for a fault may be waiting: in what is filled, in how many pieces that is, and in how many
   /// pages are looked at in vain.
-  private mutating func fill(_ order: FillOrder) {
+  private mutating func fillPart(of order: FillOrder) {
     var (looks, pieces) = (0, 0)
     var bytes: UInt64 = 0
     while order.canGoOn, looks < 4096, pieces < 16, bytes < Self.largestRun {
