@@ -69,7 +69,10 @@ struct clinux_ready {
   uint32_t events;
 };
 
-/* epoll_wait(2), for an epoll of clinux_epoll_create and events of clinux_epoll_set; a negative timeout waits for ever. Number of entries of `ready` (at most 64), or -errno. */
+/*
+ * epoll_wait(2), for an epoll of clinux_epoll_create and level-triggered events of clinux_epoll_set; a negative
+ * timeout waits for ever. Number of entries of `ready` (at most 64), or -errno.
+ */
 int32_t clinux_epoll_wait_events(int epoll, struct clinux_ready *ready, uint32_t capacity,
                                  int64_t milliseconds);
 
