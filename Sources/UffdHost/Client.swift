@@ -111,7 +111,7 @@ import Synchronization
     port.perform(.change(self, .add(addition)))
     if let error = addition.error { throw error }
     guard fillsRest.withLock({ $0 }) else { return }
-    for region in regions {
+    for region in plan.regions {
       fill(restOf: region.start..<(region.start + region.length))
     }
   }

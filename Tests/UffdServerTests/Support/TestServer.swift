@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A server on a thread of the test's process, with a core of the test's own.
+import CLinux
 import Glibc
 import Synchronization
 import TestSupport
