@@ -169,7 +169,8 @@ let package = Package(
       name: "NBDTests", dependencies: ["TestSupport", "uffdhost"], swiftSettings: strict),
     // scripts/install and its tree; the manual pages against the program.
     .testTarget(
-      name: "InstallTests", dependencies: ["TestSupport", "uffdhost"], swiftSettings: strict),
+      name: "InstallTests", dependencies: ["TestSupport", "UffdReport", "UffdHost", "uffdhost"],
+      swiftSettings: strict),
     // Clients of the native protocol against a real server: in C, in Swift, in Python.
     .executableTarget(
       name: "RemoteMemoryClient", dependencies: ["UffdClient"], path: "Tests/RemoteMemoryClient",

@@ -142,9 +142,9 @@ int32_t clinux_epoll_create(void) {
   return fd < 0 ? -errno : fd;
 }
 
-int32_t clinux_epoll_add(int epoll, int fd, uint64_t tag, int exclusive) {
-  struct epoll_event event = {.events = EPOLLIN | (exclusive ? EPOLLEXCLUSIVE : 0), .data.u64 = tag};
-  return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+int32_t clinux_epoll_set(int epoll, int operation, int fd, uint32_t events, uint64_t tag) {
+  struct epoll_event event = {.events = events, .data.u64 = tag};
+  return epoll_ctl(epoll, operation, fd, &event) ? -errno : 0;
 }
 
 int32_t clinux_epoll_remove(int epoll, int fd) {

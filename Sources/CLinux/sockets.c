@@ -148,11 +148,6 @@ int32_t clinux_send_datagram(const char *path, const void *bytes, uint64_t lengt
 
 /* --- Waiting --------------------------------------------------------------------------------------- */
 
-int32_t clinux_epoll_set(int epoll, int operation, int fd, uint32_t events, uint64_t token) {
-  struct epoll_event event = {.events = events, .data.u64 = token};
-  return checked(epoll_ctl(epoll, operation, fd, &event));
-}
-
 int32_t clinux_epoll_wait_events(int epoll, struct clinux_ready *ready, uint32_t capacity,
                                  int64_t milliseconds) {
   enum { MOST = 64 };

@@ -41,7 +41,7 @@ static int watched_fault(int uffd, struct probe_thread *thread) {
   int epoll = clinux_epoll_create();
   probe_register(uffd, page, probe_page, CLINUX_REGISTER_MISSING);
   if (epoll < 0) probe_not_applicable("no epoll: %s", strerrorname_np(-epoll));
-  probe_expect_code(clinux_epoll_add(epoll, uffd, 0, 0), 0, "EPOLL_CTL_ADD");
+  probe_expect_code(clinux_epoll_set(epoll, EPOLL_CTL_ADD, uffd, EPOLLIN, 0), 0, "EPOLL_CTL_ADD");
   probe_start_access(thread, page);
   probe_expect(ready(epoll, 2000), 1, "ready descriptors, with a fault unread");
   return epoll;
@@ -64,7 +64,7 @@ static void epoll_dup(void) {
   probe_expect(ready(epoll, 0), 1, "ready descriptors after close, with another one open");
   probe_expect_code(clinux_epoll_remove(epoll, uffd), -EBADF, "EPOLL_CTL_DEL after close");
   int other = clinux_epoll_create();
-  probe_expect_code(clinux_epoll_add(other, again, 0, 0), 0, "EPOLL_CTL_ADD");
+  probe_expect_code(clinux_epoll_set(other, EPOLL_CTL_ADD, again, EPOLLIN, 0), 0, "EPOLL_CTL_ADD");
   probe_expect_code(clinux_epoll_remove(other, again), 0, "EPOLL_CTL_DEL before close");
   close(again);
   probe_expect(ready(other, 20), 0, "ready descriptors after EPOLL_CTL_DEL and close");

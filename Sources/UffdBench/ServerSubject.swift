@@ -16,9 +16,11 @@ struct ServerSubject {
     defer { unsafe rmdir(folder) }
     let socket = folder + "/socket"
     defer { unsafe unlink(socket) }
+    // Whoever is killed at the end of its time cannot end it any more.
     let server = try Self.start(
       ["uffdhost", "serve", "--provider", job.library, "--listen", socket]
-        + ["--dialect", "firecracker"] + around + job.parameters.map { "\($0.key)=\($0.value)" })
+        + ["--dialect", "firecracker", "--exit-with-parent"] + around
+        + job.parameters.map { "\($0.key)=\($0.value)" })
     defer { cbench_end(server) }
     var raw = job.raw
     var result = cbench_result()

@@ -33,6 +33,9 @@ import Synchronization
   private let countersMemory: Mapping
   private let phase = Mutex(ClientProgress.Phase.serving)
   private let usesInstance = Mutex(true)
+  /// What is filled of it before it is touched, now or earlier.
+  private let prefetches = Mutex<[Prefetch]>([])
+  private let fillsRest = Mutex(false)
   private static let nextIdentifier = Mutex<UInt64>(1)
 
   // The reader's own, after it has adopted the client.
@@ -107,6 +110,10 @@ import Synchronization
     let addition = ClientAddition(plan)
     port.perform(.change(self, .add(addition)))
     if let error = addition.error { throw error }
+    guard fillsRest.withLock({ $0 }) else { return }
+    for region in plan.regions {
+      fill(restOf: region.start..<(region.start + region.length))
+    }
   }
 
   /// Fills what is missing in [start, start + length), stops watching it, and calls `completion` on a
@@ -122,9 +129,28 @@ import Synchronization
   }
 
   /// Fills granules of the object, in whichever of its regions they are, before it touches them: in the
-  /// background, and as a hint. Regions that it adds later are looked at if it is still going on.
+  /// background, and as a hint.
   package func prefetch(_ granules: [Range<UInt64>]) -> Prefetch {
-    let prefetch = ClientPrefetch(self, normalized(granules, in: 0..<instance.granuleCount))
+    begin(ClientPrefetch(self, normalized(granules, in: 0..<instance.granuleCount), .listed))
+  }
+
+  /// Fills all of its memory before it touches it, regions that it adds later and children that it forks, too:
+  /// in the background, behind what is listed, and as a hint.
+  package func fillInBackground() {
+    fillsRest.withLock { $0 = true }
+    fill(restOf: 0..<UInt64.max)
+  }
+
+  private func fill(restOf window: Range<UInt64>) {
+    _ = begin(ClientPrefetch(self, [0..<instance.granuleCount], .rest, in: window))
+  }
+
+  private func begin(_ prefetch: ClientPrefetch) -> Prefetch {
+    prefetches.withLock { list in
+      // Of a client that adds memory again and again the earlier ones are told no more.
+      if list.count >= 64 { list.removeAll { $0.progress.isFinished } }
+      list.append(prefetch.prefetch)
+    }
     port.perform(.change(self, .prefetch(prefetch)))
     return prefetch.prefetch
   }
@@ -156,10 +182,20 @@ import Synchronization
       progress.longestWaitNanoseconds = now - min(now, oldest)
     }
     progress.latency = unsafe record.pointee.latency.summary
+    progress.fill = prefetches.withLock { ClientProgress.Fill($0, granule: instance.granule) }
     return progress
   }
 
   // MARK: For its reader
+
+  /// The fill of a child that was just forked, if its parent's memory is filled; its reader begins it.
+  func inheritFill(from parent: Client) -> ClientPrefetch? {
+    guard parent.fillsRest.withLock({ $0 }) else { return nil }
+    fillsRest.withLock { $0 = true }
+    let prefetch = ClientPrefetch(self, [0..<instance.granuleCount], .rest)
+    prefetches.withLock { $0.append(prefetch.prefetch) }
+    return prefetch
+  }
 
   /// Nothing of it needs the instance any more.
   func leave() {

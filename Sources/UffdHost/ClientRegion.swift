@@ -102,6 +102,19 @@ package struct ClientProgress: Sendable, Equatable {
       length - min(length, residentBytes + poisonedBytes + discardedBytes)
     }
   }
+  /// What is filled of it before it is touched, in bytes.
+  package struct Fill: Sendable, Equatable {
+    package var totalBytes: UInt64 = 0
+    package var filledBytes: UInt64 = 0
+    /// Somebody had touched it, or given it back.
+    package var presentBytes: UInt64 = 0
+    /// Could not be had: left to whoever touches it.
+    package var leftBytes: UInt64 = 0
+    /// From the beginning of the first fill to the end of the last, or until now.
+    package var nanoseconds: UInt64 = 0
+    package var isFinished = true
+    package init() {}
+  }
   package var phase = Phase.serving
   package var regions: [Region] = []
   /// There are more regions than are told.
@@ -113,7 +126,27 @@ package struct ClientProgress: Sendable, Equatable {
   package var longestWaitNanoseconds: UInt64 = 0
   /// From the read of a fault's message to its install.
   package var latency = LatencySummary()
+  /// Nil: nothing is.
+  package var fill: Fill?
   package init() {}
   package var bytes: UInt64 { regions.reduce(0) { $0 + $1.length } }
   package var missingBytes: UInt64 { regions.reduce(0) { $0 + $1.missingBytes } }
+}
+
+extension ClientProgress.Fill {
+  /// Several fills of one client, the earliest first, as one; nil: there is none.
+  init?(_ prefetches: [Prefetch], granule: UInt64) {
+    guard let first = prefetches.first else { return nil }
+    var end: UInt64 = 0
+    for prefetch in prefetches {
+      let progress = prefetch.progress
+      totalBytes += progress.total * granule
+      filledBytes += progress.filled * granule
+      presentBytes += progress.present * granule
+      leftBytes += progress.left * granule
+      isFinished = isFinished && progress.isFinished
+      end = max(end, prefetch.begun + prefetch.elapsedNanoseconds)
+    }
+    nanoseconds = end - first.begun
+  }
 }

@@ -27,6 +27,10 @@ public final class Host: Sendable {
     public var faultAround = FaultAround.adaptive
     /// How long a fault may wait for its provider, in nanoseconds, before its page is given up.
     public var faultDeadlineNanoseconds: UInt64 = 10_000_000_000
+    /// Bytes a second that are filled before anybody touches them (``Region/prefetch(_:)``,
+    /// ``Region/fillInBackground()``), in all regions together; 0: as fast as it goes. Faults, ``Region/drain()``
+    /// and ``Instance/publish(firstGranule:count:)`` are not held back.
+    public var fillRate: UInt64 = 0
     /// Bytes of staging that providers may hold at once.
     public var stagingCap: UInt64 = 4 << 30
     /// Where log lines go. By default nowhere: errors of a page reach whoever touches it as SIGBUS.
@@ -37,6 +41,7 @@ public final class Host: Sendable {
 
   let options: Options
   let session: Session
+  let pace: FillPace
   /// Watches the publisher mappings. Nobody ever touches those, so nobody reads it.
   let publisher: Userfaultfd
   /// The clients that are served now.
@@ -57,6 +62,7 @@ public final class Host: Sendable {
       throw HostError(.usage, "a fault needs a deadline of at least 1 nanosecond")
     }
     self.options = options
+    pace = FillPace(bytesPerSecond: options.fillRate)
     openPagemap()
     // The session last: once its readers run, only `deinit` ends them.
     publisher = try Userfaultfd(wanted: [], mask: options.tuning.featureMask)

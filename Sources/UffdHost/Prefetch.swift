@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import Synchronization
 
+/// What of all that nobody waits for is filled first.
+package enum FillUrgency: Int, Sendable {
+  /// What is known to be touched soon.
+  case listed
+  /// Everything else.
+  case rest
+}
+
 /// Granules that are being filled before anybody touches them. Any thread may ask how far it is.
 ///
 /// A prefetch is a hint. Faults are always served first; a granule that cannot be had is left alone, and
@@ -22,8 +30,10 @@ public final class Prefetch: Sendable {
     public var done: UInt64 { min(total, filled + present + left) }
   }
 
-  private let total: UInt64
-  private let begun: UInt64
+  let urgency: FillUrgency
+  private let total: Atomic<UInt64>
+  /// In nanoseconds of CLOCK_MONOTONIC.
+  let begun: UInt64
   private let answered = Atomic<UInt64>(0)
   private let present = Atomic<UInt64>(0)
   private let left = Atomic<UInt64>(0)
@@ -32,8 +42,9 @@ public final class Prefetch: Sendable {
   private let parts: Atomic<Int>
   private let finished = Completion()
 
-  init(total: UInt64, parts: Int) {
-    self.total = total
+  init(total: UInt64, parts: Int, _ urgency: FillUrgency = .listed) {
+    self.urgency = urgency
+    self.total = Atomic(total)
     self.parts = Atomic(parts)
     begun = monotonicNanoseconds()
     if parts == 0 { finish() }
@@ -41,7 +52,7 @@ public final class Prefetch: Sendable {
 
   public var progress: Progress {
     var progress = Progress()
-    progress.total = total
+    progress.total = total.load(ordering: .relaxed)
     progress.present = present.load(ordering: .relaxed)
     progress.left = left.load(ordering: .relaxed)
     let answered = answered.load(ordering: .relaxed)
@@ -65,6 +76,8 @@ public final class Prefetch: Sendable {
 
   // MARK: For readers
 
+  /// Before anything is filled: there is so much of it.
+  func expect(_ granules: UInt64) { total.store(granules, ordering: .relaxed) }
   /// Looked at, and nothing was to be done.
   func skip(_ granules: UInt64) { present.add(granules, ordering: .relaxed) }
   /// Asked for and settled, filled or not.

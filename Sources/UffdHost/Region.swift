@@ -180,10 +180,24 @@ import UffdPluginABI
   ///
   /// Throws `.usage` for a region that is not served any more.
   public func prefetch(_ granules: [Range<UInt64>]) throws(HostError) -> Prefetch {
+    try prefetch(granules, .listed)
+  }
+
+  /// Fills everything before anybody touches it: in the background, behind whatever ``prefetch(_:)`` lists, and
+  /// as a hint, too. The region stays watched; ``drain()`` is for letting it go.
+  ///
+  /// Throws `.usage` for a region that is not served any more.
+  public func fillInBackground() throws(HostError) -> Prefetch {
+    try prefetch([unsafe record.pgoffs], .rest)
+  }
+
+  private func prefetch(
+    _ granules: [Range<UInt64>], _ urgency: FillUrgency
+  ) throws(HostError) -> Prefetch {
     let ranges = normalized(granules, in: unsafe record.pgoffs)
     let readers = instance.host.session.readers
     let parts = divided(ranges, parts: readers.count)
-    let prefetch = Prefetch(total: UffdHost.granules(of: ranges), parts: parts.count)
+    let prefetch = Prefetch(total: UffdHost.granules(of: ranges), parts: parts.count, urgency)
     // Under the lock: whoever lets the region go meanwhile does it afterwards, and the readers forget the
     // fill.
     let isServed = phase.withLock { phase in

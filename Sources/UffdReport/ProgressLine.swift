@@ -17,7 +17,8 @@ public struct ProgressLine: Sendable {
   /// call, so calls should be about 0.1 to 1 s apart.
   public mutating func update(
     faults: UInt64, residentBytes: UInt64, totalBytes: UInt64,
-    replayed: (done: UInt64, total: UInt64)? = nil, elapsedNanoseconds: UInt64, width: Int
+    replayed: (done: UInt64, total: UInt64)? = nil,
+    filled: (done: UInt64, total: UInt64)? = nil, elapsedNanoseconds: UInt64, width: Int
   ) -> String {
     guard isTerminal else { return "" }
     let faultsNow = faults >= lastFaults ? faults - lastFaults : 0
@@ -35,6 +36,7 @@ public struct ProgressLine: Sendable {
     if let replayed {
       parts.append(Units.percent(replayed.done, of: replayed.total) + " replayed")
     }
+    if let filled { parts.append(Units.percent(filled.done, of: filled.total) + " filled") }
     // The last column stays free: writing there wraps on some terminals.
     let columns = max(0, width - 1)
     var line = ""

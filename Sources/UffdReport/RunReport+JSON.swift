@@ -29,7 +29,7 @@ extension RunReport {
         "bytes_per_s", Units.perSecond(installedBytes, nanoseconds: elapsedNanoseconds))
       writeStatistics(&json)
       writeLatency(&json)
-      writeWorkingSets(&json)
+      writeBackground(&json)
       writeVerification(&json)
       json.field("interrupted", interrupted)
       json.array("errors") { json in
@@ -55,6 +55,7 @@ extension RunReport {
     json.field("provided_bytes", statistics.providedBytes)
     json.field("already_present", statistics.alreadyPresent)
     json.field("installed_around", statistics.installedAround)
+    json.field("known_zero_bytes", statistics.knownZeroBytes)
     json.field("put_off", statistics.putOff)
     json.field("discarded", statistics.discarded)
     json.field("provider_errors", statistics.providerErrors)
@@ -87,7 +88,7 @@ extension RunReport {
     }
   }
 
-  private func writeWorkingSets(_ json: inout JSONWriter) {
+  private func writeBackground(_ json: inout JSONWriter) {
     if let recorded {
       json.object("recorded") { json in
         json.field("file", recorded.file)
@@ -100,15 +101,25 @@ extension RunReport {
     if let replay {
       json.object("replay") { json in
         json.field("file", replay.file)
-        json.field("granules", replay.granules)
-        json.field("filled", replay.filled)
-        json.field("present", replay.present)
-        json.field("left", replay.left)
-        json.field("ns", replay.nanoseconds)
+        write(replay.fill, to: &json)
       }
     } else {
       json.null("replay")
     }
+    if let backgroundFill {
+      json.object("background_fill") { json in write(backgroundFill, to: &json) }
+    } else {
+      json.null("background_fill")
+    }
+    json.field("fill_rate", fillRate)
+  }
+
+  private func write(_ fill: Fill, to json: inout JSONWriter) {
+    json.field("granules", fill.granules)
+    json.field("filled", fill.filled)
+    json.field("present", fill.present)
+    json.field("left", fill.left)
+    json.field("ns", fill.nanoseconds)
   }
 
   private func writeVerification(_ json: inout JSONWriter) {

@@ -63,6 +63,11 @@ extension RunReport {
       sheet.items(
         "around", ["\(Units.grouped(statistics.installedAround)) \(noun) filled beside a fault"])
     }
+    if statistics.knownZeroBytes > 0 {
+      sheet.items(
+        "known zero",
+        ["\(Units.bytes(statistics.knownZeroBytes)) for which the provider was not asked"])
+    }
     let installed = statistics.installed
     sheet.items(
       "installed",
@@ -83,19 +88,14 @@ extension RunReport {
     ]
     let seen = rare.filter { $0.1 > 0 }.map { "\($0.0) \(Units.grouped($0.1))" }
     if !seen.isEmpty { sheet.items("also", seen) }
-    workingSets(&sheet)
+    background(&sheet)
   }
 
-  private func workingSets(_ sheet: inout Sheet) {
+  private func background(_ sheet: inout Sheet) {
     if let replay {
-      var items = [
-        "\(Units.grouped(replay.granules)) granules of \(replay.file.printable)",
-        "filled \(Units.grouped(replay.filled))", "touched before \(Units.grouped(replay.present))",
-      ]
-      if replay.left > 0 { items.append("not filled \(Units.grouped(replay.left))") }
-      items.append("in \(Units.duration(nanoseconds: replay.nanoseconds))")
-      sheet.items("replayed", items)
+      sheet.items("replayed", items(replay.fill, "of \(replay.file.printable)"))
     }
+    if let backgroundFill { sheet.items("background", items(backgroundFill, "to fill")) }
     if let recorded {
       sheet.items(
         "recorded",
@@ -104,6 +104,17 @@ extension RunReport {
           "\(Units.bytes(recorded.granules * granule))", "into \(recorded.file.printable)",
         ])
     }
+  }
+
+  private func items(_ fill: Fill, _ origin: String) -> [String] {
+    var items = [
+      "\(Units.grouped(fill.granules)) granules \(origin)", "filled \(Units.grouped(fill.filled))",
+      "touched before \(Units.grouped(fill.present))",
+    ]
+    if fill.left > 0 { items.append("not filled \(Units.grouped(fill.left))") }
+    items.append("in \(Units.duration(nanoseconds: fill.nanoseconds))")
+    if fillRate > 0 { items.append("at most \(Units.bytes(fillRate))/s") }
+    return items
   }
 
   private func times(_ sheet: inout Sheet) {

@@ -40,9 +40,8 @@ public struct RunReport: Sendable {
     }
   }
 
-  /// What became of a working set that was replayed: over all regions and passes.
-  public struct Replay: Sendable, Equatable {
-    public var file: String
+  /// What became of granules that were to be filled before they are touched: over all regions and passes.
+  public struct Fill: Sendable, Equatable {
     public var granules: UInt64
     /// Filled before they were touched.
     public var filled: UInt64
@@ -52,15 +51,23 @@ public struct RunReport: Sendable {
     public var left: UInt64
     public var nanoseconds: UInt64
     public init(
-      file: String, granules: UInt64, filled: UInt64, present: UInt64, left: UInt64,
-      nanoseconds: UInt64
+      granules: UInt64, filled: UInt64, present: UInt64, left: UInt64, nanoseconds: UInt64
     ) {
-      self.file = file
       self.granules = granules
       self.filled = filled
       self.present = present
       self.left = left
       self.nanoseconds = nanoseconds
+    }
+  }
+
+  /// A working set that was replayed.
+  public struct Replay: Sendable, Equatable {
+    public var file: String
+    public var fill: Fill
+    public init(file: String, fill: Fill) {
+      self.file = file
+      self.fill = fill
     }
   }
 
@@ -89,6 +96,10 @@ public struct RunReport: Sendable {
   public var statistics = Statistics()
   public var recorded: Recorded?
   public var replay: Replay?
+  /// Everything that no working set lists; nil: it was not filled.
+  public var backgroundFill: Fill?
+  /// Bytes a second that the two were held to; 0: no limit.
+  public var fillRate: UInt64 = 0
   /// As the touching threads saw it: one entry per touch that may have faulted.
   public var latency = LatencySummary()
   public var verification = Verification.notVerified(reason: "nothing was compared")

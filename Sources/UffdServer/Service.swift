@@ -56,17 +56,19 @@ package struct InstanceService: Service {
   private let instance: Instance
   private let recording: Recording?
   private let prefetch: [Range<UInt64>]
+  private let fillsInBackground: Bool
 
   /// What all clients touch is noted in `recording`; the granules of `prefetch` are filled in each before it
-  /// touches them.
+  /// touches them, and then everything, if it shall be filled in the background.
   package init(
     _ host: Host, _ instance: Instance, recording: Recording? = nil,
-    prefetch: [Range<UInt64>] = []
+    prefetch: [Range<UInt64>] = [], fillsInBackground: Bool = false
   ) {
     self.host = host
     self.instance = instance
     self.recording = recording
     self.prefetch = prefetch
+    self.fillsInBackground = fillsInBackground
   }
 
   package var provider: String { instance.provider.name }
@@ -84,6 +86,7 @@ package struct InstanceService: Service {
         plan, identity, uffd: uffd, recording: recording,
         onEnd: { client, end in onEnd(client, end) })
       if !prefetch.isEmpty { _ = client.prefetch(prefetch) }
+      if fillsInBackground { client.fillInBackground() }
       return client
     }
   }

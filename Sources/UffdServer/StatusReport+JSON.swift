@@ -82,6 +82,20 @@ extension StatusReport.Session {
       } else {
         json.null("latency_ns")
       }
+      json.field("installed_around", installedAround)
+      json.field("known_zero_bytes", knownZeroBytes)
+      if let fill {
+        json.object("background_fill") { json in
+          json.field("total", fill.total)
+          json.field("filled", fill.filled)
+          json.field("present", fill.present)
+          json.field("left", fill.left)
+          json.field("ns", fill.nanoseconds)
+          json.field("finished", fill.isFinished)
+        }
+      } else {
+        json.null("background_fill")
+      }
       json.field("region_count", regionCount)
       json.field("truncated", isTruncated)
       json.array("regions") { json in

@@ -69,6 +69,15 @@ extension StatusReport.Session {
         p50: times["p50"].number, p90: times["p90"].number, p99: times["p99"].number,
         maximum: times["max"].number)
     }
+    installedAround = value["installed_around"].number
+    knownZeroBytes = value["known_zero_bytes"].number
+    let fill = value["background_fill"]
+    if case .object = fill {
+      self.fill = StatusReport.Fill(
+        total: fill["total"].number, filled: fill["filled"].number,
+        present: fill["present"].number, left: fill["left"].number,
+        nanoseconds: fill["ns"].number, isFinished: fill["finished"] == .boolean(true))
+    }
     regionCount = value["region_count"].number
     isTruncated = value["truncated"] == .boolean(true)
     regions = value["regions"].elements.map { StatusReport.Region($0) }

@@ -78,6 +78,13 @@ extension StatusReport.Session {
   fileprivate var details: String {
     var lines: [String] = []
     if let parent { lines.append("forked by client \(parent)") }
+    if let fill { lines.append(fill.line) }
+    if installedAround > 0 {
+      lines.append("\(Units.grouped(installedAround)) granules were filled beside a fault")
+    }
+    if knownZeroBytes > 0 {
+      lines.append("\(Units.bytes(knownZeroBytes)) were known to be zero")
+    }
     for region in regions {
       var line =
         "0x\(String(region.start, radix: 16))  \(Units.bytes(region.bytes)) at \(region.offset)"
@@ -93,5 +100,17 @@ extension StatusReport.Session {
       lines.append("and \(more)\(isTruncated ? " or more" : "") other regions")
     }
     return lines.isEmpty ? "" : "\nclient \(id)\n" + lines.map { "  \($0)\n" }.joined()
+  }
+}
+
+extension StatusReport.Fill {
+  fileprivate var line: String {
+    let done = filled &+ present &+ left
+    var line =
+      "background fill: \(Units.percent(min(done, total), of: total)) of \(Units.bytes(total)), "
+      + "\(Units.bytes(filled)) filled, \(Units.bytes(present)) touched before"
+    if left > 0 { line += ", \(Units.bytes(left)) left" }
+    line += ", \(Units.byteRate(filled, nanoseconds: nanoseconds))"
+    return line + (isFinished ? ", finished" : "")
   }
 }

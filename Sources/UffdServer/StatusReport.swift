@@ -32,6 +32,17 @@ struct StatusReport: Sendable, Equatable {
     case failing
   }
 
+  /// What is filled before it is touched, in bytes.
+  struct Fill: Sendable, Equatable {
+    var total: UInt64 = 0
+    var filled: UInt64 = 0
+    /// Touched, or given back, before it was filled.
+    var present: UInt64 = 0
+    var left: UInt64 = 0
+    var nanoseconds: UInt64 = 0
+    var isFinished = false
+  }
+
   struct Session: Sendable, Equatable {
     var id: UInt64 = 0
     /// The client that forked it.
@@ -62,6 +73,12 @@ struct StatusReport: Sendable, Equatable {
     var givenUp: UInt64 = 0
     /// From read to install; nil: not measured.
     var latency: Latency?
+    /// Granules that faults took along.
+    var installedAround: UInt64 = 0
+    /// Bytes for which the provider was not asked, for it had said that they are zero.
+    var knownZeroBytes: UInt64 = 0
+    /// Nil: nothing is filled but what is touched.
+    var fill: Fill?
     var regionCount: UInt64 = 0
     /// It has more regions than are counted here.
     var isTruncated = false
@@ -141,6 +158,13 @@ extension StatusReport.Session {
       latency = StatusReport.Latency(
         p50: progress.latency.p50, p90: progress.latency.p90, p99: progress.latency.p99,
         maximum: progress.latency.max)
+    }
+    installedAround = statistics.installedAround
+    knownZeroBytes = statistics.knownZeroBytes
+    fill = progress.fill.map { fill in
+      StatusReport.Fill(
+        total: fill.totalBytes, filled: fill.filledBytes, present: fill.presentBytes,
+        left: fill.leftBytes, nanoseconds: fill.nanoseconds, isFinished: fill.isFinished)
     }
     regionCount = UInt64(progress.regions.count)
     isTruncated = progress.isTruncated

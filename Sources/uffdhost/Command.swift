@@ -93,6 +93,10 @@ struct RunOptions: Sendable, Equatable {
   /// Where the working set is written to, and which one is filled before it is touched.
   var record: String?
   var replay: String?
+  /// Everything else is filled in the background, too.
+  var fillsInBackground = false
+  /// Bytes a second that are filled in the background; 0: no limit.
+  var fillRate: UInt64 = 0
   var json = false
 
   init(provider: String) { self.provider = provider }

@@ -41,6 +41,13 @@ struct OptionValue {
     return bytes
   }
 
+  /// Bytes a second; 0 for no limit.
+  func rate() throws(HostError) -> UInt64 {
+    do throws(Units.SizeError) { return try Units.parseSize(text) } catch {
+      throw refused(error.reason)
+    }
+  }
+
   /// Seconds with up to nine decimals, more than none, as nanoseconds.
   func seconds(
     limit: UInt64, tooShort: String = "a fault needs some time"

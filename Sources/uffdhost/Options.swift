@@ -149,7 +149,7 @@ extension Command {
     var run = RunOptions(provider: provider)
     for word in words.operands { run.parameters.append(try parameter(word)) }
     for option in words.options { try run.apply(option) }
-    try WorkingSetEnds.check(record: run.record, replay: run.replay)
+    try BackgroundOptions(run).check()
     return run
   }
 
@@ -219,6 +219,8 @@ extension RunOptions {
     case .json: json = true
     case .record: record = try value.path()
     case .replay: replay = try value.path()
+    case .backgroundFill: fillsInBackground = true
+    case .fillRate: fillRate = try value.rate()
     // Those that belong to a subcommand do not come here.
     default: break
     }

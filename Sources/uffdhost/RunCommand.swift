@@ -23,13 +23,13 @@ struct RunCommand {
       provider: provider.name, providerVersion: provider.version, memory: instance.memoryKind,
       granule: instance.granule, bytes: granules * instance.granule)
     describe(&report, instance, expectation)
-    var sets = try RunWorkingSets(options, instance)
+    var background = try RunBackground(options, instance)
     var tally = Tally()
     for pass in 0..<options.passes where !tally.isInterrupted && !tally.hasFailed {
-      try runPass(pass, host, instance, granules, expectation, interrupts, &sets, &tally)
+      try runPass(pass, host, instance, granules, expectation, interrupts, &background, &tally)
     }
     tally.write(to: &report, host.statistics, expectation)
-    sets.conclude(&report)
+    background.conclude(&report)
     if let violation = instance.contractViolation {
       report.errors.append("the provider '\(provider.name)' broke the contract: \(violation)")
     }
@@ -43,6 +43,7 @@ struct RunCommand {
     hostOptions.readers = options.readers
     hostOptions.onError = options.onError
     hostOptions.faultAround = options.faultAround
+    hostOptions.fillRate = options.fillRate
     hostOptions.faultDeadlineNanoseconds = options.deadlineNanoseconds
     hostOptions.log = { level, text in
       if level != .debug { Output.note("uffdhost: \(level.rawValue): \(text)") }
@@ -97,13 +98,14 @@ struct RunCommand {
     report.mode = options.mode.rawValue
     report.passes = options.passes
     report.seed = options.seed
+    report.fillRate = options.fillRate
     report.oracle = expectation?.name
   }
 
   /// Maps the regions anew, touches them, takes them away.
   private func runPass(
     _ pass: Int, _ host: Host, _ instance: Instance, _ granules: UInt64,
-    _ expectation: Expectation?, _ interrupts: Interrupts, _ sets: inout RunWorkingSets,
+    _ expectation: Expectation?, _ interrupts: Interrupts, _ background: inout RunBackground,
     _ tally: inout Tally
   ) throws(HostError) {
     if pass == 0, options.mode != .missing {
@@ -114,7 +116,7 @@ struct RunCommand {
     regionOptions.granules = granules
     regionOptions.sharing = options.sharing
     regionOptions.fill = options.fill
-    regionOptions.recording = sets.recording
+    regionOptions.recording = background.recording
     var regions: [Region] = []
     for _ in 0..<options.regions { regions.append(try instance.map(regionOptions)) }
     let plan = TouchPlan(
@@ -124,9 +126,9 @@ struct RunCommand {
       threads: options.threads, granule: instance.granule, expectation: expectation)
     let touchers = (0..<options.threads).map { Toucher(plan, $0) }
     let before = monotonicNanoseconds()
-    try sets.replay(regions)
+    try background.begin(regions)
     for toucher in touchers { try toucher.start() }
-    watch(plan, host, before, sets, interrupts, &tally)
+    watch(plan, host, before, background, interrupts, &tally)
     if tally.isInterrupted {
       // Whoever still sleeps in a fault is woken by its region going away.
       plan.stop()
@@ -145,7 +147,7 @@ struct RunCommand {
 
   /// Waits for the touching threads; draws the progress line; an interrupt ends the wait.
   private func watch(
-    _ plan: TouchPlan, _ host: Host, _ start: UInt64, _ sets: RunWorkingSets,
+    _ plan: TouchPlan, _ host: Host, _ start: UInt64, _ background: RunBackground,
     _ interrupts: Interrupts, _ tally: inout Tally
   ) {
     var line = ProgressLine(isTerminal: Terminal.isTerminal(2) && !options.json)
@@ -163,7 +165,8 @@ struct RunCommand {
         faults: host.statistics.faults.total,
         residentBytes: installed.copied + installed.zeroed + installed.continued,
         totalBytes: plan.order.count * plan.granule * UInt64(plan.regions.count),
-        replayed: sets.progress.map { ($0.done, $0.total) },
+        replayed: background.replayed.map { ($0.done, $0.total) },
+        filled: background.filled.map { ($0.done, $0.total) },
         elapsedNanoseconds: now - start, width: Terminal.width(2))
       Output.write(text, to: 2)
     }

@@ -41,7 +41,8 @@ struct ServeCommand {
       listener = try Listener(path: options.listen ?? "", mode: options.socketMode, owner: owner)
     }
     let service = InstanceService(
-      host, instance, recording: sets.recording, prefetch: sets.input?.set.runs() ?? [])
+      host, instance, recording: sets.recording, prefetch: sets.input?.set.runs() ?? [],
+      fillsInBackground: options.fillsInBackground)
     var code = try Server(
       serverOptions, listener, Dialects.all, service, signals, manager, log
     ).run()
@@ -75,6 +76,7 @@ struct ServeCommand {
     var hostOptions = Host.Options()
     hostOptions.readers = options.readers
     hostOptions.faultAround = options.faultAround
+    hostOptions.fillRate = options.fillRate
     hostOptions.onError = options.onError
     hostOptions.faultDeadlineNanoseconds = options.deadlineNanoseconds
     hostOptions.stagingCap = options.mostMemory

@@ -29,6 +29,10 @@ struct ServeOptions: Sendable, Equatable {
   /// Where the working set of all clients together is written to, and which one is filled in each.
   var record: String?
   var replay: String?
+  /// Each client is filled in the background.
+  var fillsInBackground = false
+  /// Bytes a second that are filled in the background, in all clients together; 0: no limit.
+  var fillRate: UInt64 = 0
   var log = ServerLog.Format.text
   var logLevel = LogLevel.info
 
@@ -37,8 +41,10 @@ struct ServeOptions: Sendable, Equatable {
 
 extension ServeOptions {
   private static let accepted: [OptionName] =
-    [.provider, .readers, .faultAround, .onError, .deadline, .record, .replay]
-    + OptionName.allCases.filter { $0.owner == "serve" }
+    [
+      .provider, .readers, .faultAround, .onError, .deadline, .record, .replay, .backgroundFill,
+      .fillRate,
+    ] + OptionName.allCases.filter { $0.owner == "serve" }
 
   /// Largest numbers that are accepted.
   private enum Limit {
@@ -61,7 +67,7 @@ extension ServeOptions {
       try apply(option)
     }
     server.killsRefused = onError == .kill
-    try WorkingSetEnds.check(record: record, replay: replay)
+    try BackgroundOptions(self).check()
   }
 
   private mutating func apply(_ option: Words.Option) throws(HostError) {
@@ -73,6 +79,8 @@ extension ServeOptions {
     case .deadline: deadlineNanoseconds = try value.seconds(limit: Command.Limit.deadlineSeconds)
     case .record: record = try value.path()
     case .replay: replay = try value.path()
+    case .backgroundFill: fillsInBackground = true
+    case .fillRate: fillRate = try value.rate()
     case .listen: listen = option.value
     case .socketMode: socketMode = try value.mode()
     case .socketOwner: socketOwner = try value.owner()

@@ -58,6 +58,10 @@ enum Usage {
                                the working set
       --replay FILE            fill a recorded working set in the background, beside the
                                faults; content that has changed since is refused
+      --background-fill        fill everything in the background, beside the faults and
+                               behind a working set; pages come before they are touched
+      --fill-rate BYTES        bytes a second that the two fill at most, all regions or
+                               clients together (default: no limit)
 
     What comes out:
       --verify ORACLE          what the bytes are compared with (default: whatever the
@@ -87,7 +91,7 @@ enum Usage {
       -h, --help               this page; with --provider LIB the help of the provider
       -V, --version            the version
 
-    Serving other processes ('serve', which also takes --readers, --on-error, --deadline):
+    Serving other processes ('serve', which also takes what says how faults are served):
       --listen SOCKET          where clients connect; not needed where a service manager
                                passes the socket
       --socket-mode MODE       permissions of the socket's file (default: 0600)

@@ -9,6 +9,8 @@ import UffdReport
 enum OptionName: String, Sendable, CaseIterable {
   case provider, threads, access, mode, passes, regions, fill, readers, size, verify, deadline, seed
   case record, replay
+  case backgroundFill = "background-fill"
+  case fillRate = "fill-rate"
   case onError = "on-error"
   case faultAround = "fault-around"
   case `private`, json, tap, seconds, only, deep, help, version
@@ -28,7 +30,8 @@ enum OptionName: String, Sendable, CaseIterable {
 
   var takesValue: Bool {
     switch self {
-    case .private, .json, .tap, .deep, .quick, .exitWithParent, .help, .version: false
+    case .private, .json, .tap, .deep, .quick, .exitWithParent, .backgroundFill, .help, .version:
+      false
     default: true
     }
   }

@@ -44,12 +44,4 @@ struct WorkingSetEnds {
     try output.store(set)
     return (output.path, set)
   }
-
-  /// The two options exclude each other.
-  static func check(record: String?, replay: String?) throws(HostError) {
-    if record != nil, replay != nil {
-      throw .usage(
-        "'--record' sees only what faults, and '--replay' takes the faults away; use one of them")
-    }
-  }
 }

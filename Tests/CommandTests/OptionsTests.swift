@@ -36,6 +36,14 @@ private let accepted: [(String, Command)] = [
   ("--provider shmem --mode both", run { $0.mode = .both }),
   ("--provider shmem --record a.ws", run { $0.record = "a.ws" }),
   ("--provider shmem --replay=a.ws", run { $0.replay = "a.ws" }),
+  (
+    "--provider shmem --background-fill --fill-rate 10M",
+    run { ($0.fillsInBackground, $0.fillRate) = (true, 10 << 20) }
+  ),
+  (
+    "--provider shmem --replay a --background-fill --fill-rate 0",
+    run { ($0.replay, $0.fillsInBackground) = ("a", true) }
+  ),
   ("workingset show a.ws", .workingSet(file: "a.ws", json: false)),
   ("--json workingset show -- --a", .workingSet(file: "--a", json: true)),
   ("--provider shmem --mode missing", run { _ in }),
@@ -206,6 +214,20 @@ private let refused: [(String, String)] = [
   (
     "--provider x --record a --replay b",
     "'--record' sees only what faults, and '--replay' takes the faults away; use one of them"
+  ),
+  (
+    "--provider x --record a --background-fill",
+    "'--record' sees only what faults, and '--background-fill' takes the faults away; use one of them"
+  ),
+  (
+    "--provider x --fill-rate 1M",
+    "'--fill-rate' limits what is filled in the background, and nothing is; give '--background-fill' or "
+      + "'--replay', too"
+  ),
+  (
+    "--provider x --background-fill --fill-rate fast",
+    "option '--fill-rate' cannot be 'fast': not a size; write bytes, or a number with K, M, G or T"
+      + " as in 64K, 2M, 1GiB"
   ),
   ("workingset", "'workingset' needs to know what to do: 'uffdhost workingset show FILE'"),
   ("workingset show", "'workingset show' needs a file: 'uffdhost workingset show FILE'"),

@@ -2,6 +2,7 @@
 // What the command prints: the JSON of a run and its sums, inspect, doctor, help and version, and standard
 // descriptors that are closed, full or gone.
 import Foundation
+import Glibc
 import TestSupport
 import Testing
 
@@ -11,7 +12,8 @@ struct CommandReportTests {
   private func expectFields(_ report: JSONValue) {
     for name in [
       "granule", "bytes", "regions", "threads", "readers", "passes", "seed", "elapsed_ns",
-      "resident_bytes", "given_up", "provider_errors", "provider_violations", "put_off",
+      "known_zero_bytes", "fill_rate", "resident_bytes", "given_up", "provider_errors",
+      "provider_violations", "put_off",
       "installed_around",
     ] {
       #expect(report[name].isNumber, "\(name)")
@@ -88,6 +90,40 @@ struct CommandReportTests {
     #expect(faults + along == 1024)
     #expect(["auto": 20...40, "16": 64...90, "off": 1024...1024][around]!.contains(faults))
     #expect(report["installed"]["copied"] == .number(4 << 20))
+  }
+
+  @Test(
+    "everything is filled beside the faults, at a rate if there is one", arguments: ["0", "8M"])
+  func filled(_ rate: String) async throws {
+    let report = try expectVerified(
+      try await uffdhost([
+        "--provider", "anon", "pattern=3", "size=16M", "--access", "random", "--background-fill",
+        "--fill-rate", rate, "--json",
+      ]))
+    let fill = report["background_fill"]
+    let filled = fill["filled"].number
+    #expect(fill["granules"] == .number(4096) && filled > 0, "\(fill)")
+    #expect(filled + fill["present"].number + fill["left"].number == 4096, "\(fill)")
+    #expect(report["faults"]["missing"].number <= 4096 - filled + 64, "\(report)")
+    #expect(report["fill_rate"] == .number(rate == "0" ? 0 : 8 << 20))
+    if rate != "0" {
+      // A fiftieth of a second and a piece come before the clock.
+      let most = fill["ns"].number * (8 << 20) / 1_000_000_000 + (8 << 20) / 50 + (512 << 10)
+      #expect(filled * 4096 <= most, "\(fill)")
+    }
+  }
+
+  @Test("what the provider knows to be zero is counted, and not asked for")
+  func knownZeroes() async throws {
+    let scratch = try Scratch()
+    let image = try scratch.noise("image", bytes: 1 << 20)
+    let words = ["--provider", "anon", "image=\(image)", "--json"]
+    let whole = try expectVerified(try await uffdhost(words))
+    #expect(whole["known_zero_bytes"] == .number(0))
+    #expect(unsafe truncate(image, 3 << 20) == 0)
+    let report = try expectVerified(try await uffdhost(words))
+    #expect(report["known_zero_bytes"] == .number(2 << 20), "\(report)")
+    #expect(report["provided_bytes"] == .number(1 << 20), "\(report)")
   }
 
   @Test(

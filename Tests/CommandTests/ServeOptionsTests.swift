@@ -39,6 +39,11 @@ private let settings: [(String, @Sendable (inout ServeOptions) -> Void)] = [
   ("--on-error hold", { $0.onError = .hold }),
   ("--record a.ws", { $0.record = "a.ws" }),
   ("--replay a.ws", { $0.replay = "a.ws" }),
+  ("--background-fill", { $0.fillsInBackground = true }),
+  (
+    "--replay a.ws --background-fill --fill-rate 64K",
+    { ($0.replay, $0.fillsInBackground, $0.fillRate) = ("a.ws", true, 65536) }
+  ),
   ("--on-error kill", { ($0.onError, $0.server.killsRefused) = (.kill, true) }),
   ("--deadline 0.5", { $0.deadlineNanoseconds = 500_000_000 }),
   ("--socket-mode 0660", { $0.socketMode = 0o660 }),

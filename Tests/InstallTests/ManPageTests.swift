@@ -2,6 +2,8 @@
 import Foundation
 import TestSupport
 import Testing
+import UffdHost
+import UffdReport
 
 @testable import uffdhost
 
@@ -34,6 +36,53 @@ import Testing
     #expect(
       Page.found(#/\n\.B ([A-Z_]+)/#, in: "\n" + page.section("ENVIRONMENT"))
         == Page.found(#/\n  ([A-Z_]+) /#, in: String(help[variables.upperBound...])))
+  }
+
+  @Test func `uffdhost.1 has the fields of a run's JSON and no others`() throws {
+    let page = try Page("uffdhost.1")
+    let part = try #require(
+      page.section("OPTIONS").components(separatedBy: ".SS The report of a run as JSON").last)
+    let written = part.matches(of: #/\n\.TP\n\.BR? ([a-z0-9_., "]+)/#).flatMap { match in
+      String(match.output.1).components(separatedBy: CharacterSet(charactersIn: "\", "))
+        .filter { !$0.isEmpty }
+    }
+    #expect(written.count == Set(written).count)
+    #expect(Set(written) == (try Self.fieldsOfReports()))
+  }
+
+  /// Of reports that together have every field, `a.b` for a field of a field.
+  private static func fieldsOfReports() throws -> Set<String> {
+    var report = RunReport(
+      provider: "p", providerVersion: "1", memory: .anon, granule: 4096, bytes: 4096)
+    report.oracle = "o"
+    report.recorded = RunReport.Recorded(file: "f", granules: 1, nanoseconds: 1)
+    let fill = RunReport.Fill(granules: 1, filled: 1, present: 0, left: 0, nanoseconds: 1)
+    report.replay = RunReport.Replay(file: "f", fill: fill)
+    report.backgroundFill = fill
+    var histogram = LatencyHistogram()
+    histogram.record(5000)
+    report.latency = histogram.summary
+    let difference = RunReport.Difference(firstOffset: 0, granules: 1, comparedBytes: 1)
+    var fields: Set<String> = []
+    for verification in [
+      .verified(bytes: 1), .notVerified(reason: "r"), .failed(difference),
+    ] as [RunReport.Verification] {
+      report.verification = verification
+      collect(try JSONValue(parsing: report.json()), "", into: &fields)
+    }
+    return fields
+  }
+
+  private static func collect(_ value: JSONValue, _ name: String, into fields: inout Set<String>) {
+    switch value {
+    case .object(let members):
+      for (key, member) in members {
+        collect(member, name.isEmpty ? key : "\(name).\(key)", into: &fields)
+      }
+    case .list(let elements) where !elements.isEmpty:
+      for element in elements { collect(element, name, into: &fields) }
+    default: fields.insert(name)
+    }
   }
 
   @Test func `uffdhost-provider.3 has the hooks, services and statuses of the header`() throws {

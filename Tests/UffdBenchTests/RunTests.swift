@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command as a whole, with sizes of a few pages: rows, files, exit codes. No figure is judged here.
 import Foundation
+import Glibc
 import TestSupport
 import Testing
+import UffdHost
 
 @testable import UffdBench
 
@@ -45,6 +47,44 @@ private func rows(_ document: PlainValue) throws -> [PlainValue] {
     let p50 = try #require(row["p50_ns"]?.number)
     #expect(p50 > 0 && row["pages_per_s"]?.number ?? 0 > 0)
     if row["subject"]?.text == "c" { #expect(row["ratio"]?.number == 1) }
+  }
+}
+
+@Test func `a measurement that is killed leaves no server behind`() async throws {
+  let scratch = try Scratch()
+  var job = Job()
+  (job.subject, job.clients, job.operation) = (.hostExternal, 1, .zero)
+  (job.bytes, job.library) = (1 << 30, "anon")
+  job.parameters = [Parameter("pattern", "3"), Parameter("size", "1G")]
+  var options = Child.Options()
+  options.environment["TMPDIR"] = scratch.path
+  let outcome = try await Child.run([Checkout.uffdhost] + job.words, options) { child in
+    for _ in 0..<2000 where !hasSocket(below: scratch.path) {
+      try await Task.sleep(for: .milliseconds(5))
+    }
+    #expect(!servers(below: scratch.path).isEmpty)
+    child.send(SIGKILL)
+  }
+  #expect(outcome.signal == SIGKILL, "\(outcome.story)")
+  for _ in 0..<2000 where !servers(below: scratch.path).isEmpty {
+    try await Task.sleep(for: .milliseconds(5))
+  }
+  let left = servers(below: scratch.path)
+  #expect(left.isEmpty)
+  for pid in left { kill(pid, SIGKILL) }
+}
+
+private func hasSocket(below folder: String) -> Bool {
+  let paths = (try? FileManager.default.subpathsOfDirectory(atPath: folder)) ?? []
+  return paths.contains { $0.hasSuffix("/socket") }
+}
+
+/// Processes that serve at a socket in a folder.
+private func servers(below folder: String) -> [pid_t] {
+  let processes = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+  return processes.compactMap(pid_t.init).filter { pid in
+    let line = try? String(contentsOfFile: "/proc/\(pid)/cmdline", encoding: .utf8)
+    return line?.contains("\0serve\0") == true && line?.contains(folder) == true
   }
 }
 

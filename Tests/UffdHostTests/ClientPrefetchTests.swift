@@ -15,7 +15,7 @@ import UffdPluginABI
   .enabled(if: Machine.hasUserfaultfd, "no userfaultfd can be opened"),
   .enabled(if: Compiler.isThere, "there is no cc to compile the tests' provider"))
 struct ClientPrefetchTests {
-  private static func open(_ scene: Scene, pages: UInt64) throws -> Instance {
+  static func open(_ scene: Scene, pages: UInt64) throws -> Instance {
     try scene.host.openForClients(
       scene.provider,
       parameters: [

@@ -26,8 +26,9 @@ private func draw(_ line: inout ProgressLine, width: Int, faults: UInt64 = 1000)
 @Test func `a replay is a part of the line where there is one`() {
   var line = ProgressLine(isTerminal: true)
   let text = line.update(
-    faults: 0, residentBytes: 0, totalBytes: 1, replayed: (3, 4), elapsedNanoseconds: 1, width: 90)
-  #expect(text.contains("   75.0 % replayed"))
+    faults: 0, residentBytes: 0, totalBytes: 1, replayed: (3, 4), filled: (1, 8),
+    elapsedNanoseconds: 1, width: 100)
+  #expect(text.contains("   75.0 % replayed   12.5 % filled"))
 }
 
 @Test func `the rate is that since the last update`() {

@@ -175,7 +175,9 @@ private func parse(_ report: RunReport) throws -> [String: Any] {
   #expect(try parse(report)["replay"] is NSNull)
   report.recorded = RunReport.Recorded(file: "a\n.ws", granules: 1234, nanoseconds: 5_000_000)
   report.replay = RunReport.Replay(
-    file: "b.ws", granules: 1000, filled: 900, present: 90, left: 10, nanoseconds: 7_000_000)
+    file: "b.ws",
+    fill: RunReport.Fill(
+      granules: 1000, filled: 900, present: 90, left: 10, nanoseconds: 7_000_000))
   let text = report.text(color: false, width: 100)
   #expect(text.contains("\n  recorded     1,234 granules, 4.82 MiB, into a\\n.ws\n"))
   #expect(
@@ -185,7 +187,26 @@ private func parse(_ report: RunReport) throws -> [String: Any] {
         replayed     1,000 granules of b.ws, filled 900, touched before 90, not filled 10, in 7.0 ms
 
       """))
+  #expect(!text.contains("background"))
+  #expect(try parse(report)["background_fill"] is NSNull)
+  report.backgroundFill = RunReport.Fill(
+    granules: 5000, filled: 4000, present: 1000, left: 0, nanoseconds: 2_000_000_000)
+  report.fillRate = 10 << 20
+  report.statistics.knownZeroBytes = 8192
+  let more = report.text(color: false, width: 100)
+  #expect(
+    more.contains(
+      """
+
+        background   5,000 granules to fill, filled 4,000, touched before 1,000, in 2.00 s,
+                     at most 10 MiB/s
+
+      """), "\(more)")
+  #expect(more.contains("\n  known zero   8 KiB for which the provider was not asked\n"))
   let json = try parse(report)
+  #expect(json["fill_rate"] as? Int == 10 << 20 && json["known_zero_bytes"] as? Int == 8192)
+  let background = try #require(json["background_fill"] as? [String: Any])
+  #expect(background["filled"] as? Int == 4000 && background["ns"] as? Int == 2_000_000_000)
   #expect((json["recorded"] as? [String: Any])?["granules"] as? Int == 1234)
   let replay = try #require(json["replay"] as? [String: Any])
   #expect(replay["filled"] as? Int == 900 && replay["left"] as? Int == 10)

@@ -153,6 +153,41 @@ struct LifecycleTests {
     #expect(outcome.errors.contains("firecracker): drained: every page is there"))
   }
 
+  @Test func `a client is filled in the background, at the rate, and status tells how far it is`()
+    async throws
+  {
+    let outcome = try await serve(
+      slowness: 0, ["--background-fill", "--fill-rate", "\(Self.pages * 4096 / 4)"]
+    ) { child, path in
+      let client = try NativeClient(path, pages: Self.pages)
+      func fill() async throws -> (StatusReport.Fill, missing: UInt64, faults: UInt64) {
+        let asked = try await Child.run([Checkout.uffdhost, "status", "--socket", path, "--json"])
+        let session = try #require(try StatusReport(parsing: asked.output).sessions.first)
+        return (try #require(session.fill), session.missingBytes, session.faultsMissing)
+      }
+      // It takes four seconds.
+      let (first, missing, _) = try await fill()
+      #expect(first.total == UInt64(Self.pages * 4096) && missing > 0 && !first.isFinished)
+      var now = first
+      while !now.isFinished {
+        #expect(now.filled <= now.total && now.nanoseconds < 60_000_000_000)
+        if now.nanoseconds >= 60_000_000_000 { return }
+        now = try await fill().0
+      }
+      #expect(now.filled == now.total && now.left == 0 && now.nanoseconds > 3_500_000_000)
+      let (_, left, faults) = try await fill()
+      #expect(left == 0 && faults == 0)
+      let text = try await Child.run([Checkout.uffdhost, "status", "--socket", path])
+      #expect(
+        text.output.contains("background fill: 100.0 % of 256 KiB, 256 KiB filled"),
+        "\(text.story)")
+      child.send(SIGTERM)
+      #expect(try client.connection.isClosed())
+      self.expectWhole(client.memory)
+    }
+    #expect(outcome.code == 0 && outcome.errors.contains("serving 256 KiB"), "\(outcome.story)")
+  }
+
   @Test func `status tells of a client and its pages`() async throws {
     let outcome = try await serve(slowness: 0) { child, path in
       let client = try NativeClient(path, pages: Self.pages)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The state of a server as JSON and back, for people, and the conversation in which it is asked for.
+import Foundation
+import TestSupport
 import Testing
 import UffdHost
 
@@ -31,6 +33,9 @@ import UffdHost
     (session.longestWaitNanoseconds, session.held) = (1_500_000_000, 4)
     (session.errors, session.givenUp) = (1, 3)
     session.latency = StatusReport.Latency(p50: 9_000, p90: 12_000, p99: 40_000, maximum: 2_000_000)
+    (session.installedAround, session.knownZeroBytes) = (12, 65536)
+    session.fill = StatusReport.Fill(
+      total: 1 << 20, filled: 1 << 18, present: 1 << 17, left: 4096, nanoseconds: 2_000_000_000)
     session.regionCount = 2
     session.regions = [
       StatusReport.Region(
@@ -46,6 +51,22 @@ import UffdHost
   @Test func `what is written can be read again`() throws {
     #expect(try StatusReport(parsing: report.json()) == report)
     #expect(try StatusReport(parsing: StatusReport().json()) == StatusReport())
+  }
+
+  @Test func `serving.md names every field`() throws {
+    let page = try String(contentsOfFile: Checkout.root + "/docs/serving.md", encoding: .utf8)
+    func check(_ value: TestSupport.JSONValue) {
+      switch value {
+      case .object(let members):
+        for (key, member) in members {
+          #expect(page.contains("`\(key)`"), "\(key)")
+          check(member)
+        }
+      case .list(let elements): elements.forEach(check)
+      default: break
+      }
+    }
+    check(try TestSupport.JSONValue(parsing: report.json()))
   }
 
   @Test func `people see a line for the server, a table, and regions`() {
@@ -68,7 +89,9 @@ import UffdHost
       lines[4].contains("75.0 %") && lines[4].contains("1,239") && lines[4].contains("9.0 us"))
     #expect(
       text.contains(
-        "client 6\n  0x7f0000000000  1 MiB at 4096, pages of 4 KiB: 512 KiB resident, 256 KiB missing, "
+        "client 6\n  background fill: 37.9 % of 1 MiB, 256 KiB filled, 128 KiB touched before, 4 KiB left, "
+          + "128 KiB/s\n  12 granules were filled beside a fault\n  64 KiB were known to be zero\n"
+          + "  0x7f0000000000  1 MiB at 4096, pages of 4 KiB: 512 KiB resident, 256 KiB missing, "
           + "256 KiB discarded, 4 KiB poisoned\n  and 1 other regions\n"))
     #expect(text.contains("client 8\n  forked by client 6\n"))
     #expect(lines.allSatisfy { $0.last != " " })

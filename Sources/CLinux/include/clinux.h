@@ -72,12 +72,12 @@ void clinux_eventfd_clear(int fd);
 int32_t clinux_timerfd(void);
 void clinux_timerfd_set(int fd, uint64_t moment);
 /*
- * One epoll(7) for each reader. A tag comes back for each descriptor that is ready; `exclusive` is for one
- * that several readers wait on (EPOLLEXCLUSIVE). Removing is by descriptor, while it is still open: a
- * client holds the same open file, which would otherwise stay in the set.
+ * One epoll(7) for each thread that waits. EPOLL_CTL_ADD or EPOLL_CTL_MOD; the tag comes back when the
+ * descriptor is ready. Removing is by descriptor, while it is still open: a client holds the same open file,
+ * which would otherwise stay in the set.
  */
 int32_t clinux_epoll_create(void);
-int32_t clinux_epoll_add(int epoll, int fd, uint64_t tag, int exclusive);
+int32_t clinux_epoll_set(int epoll, int operation, int fd, uint32_t events, uint64_t tag);
 int32_t clinux_epoll_remove(int epoll, int fd);
 /* epoll_pwait2(2): number of tags written, at most 32, or -errno. A negative timeout waits for ever. */
 int32_t clinux_epoll_wait(int epoll, uint64_t *tags, uint32_t capacity, int64_t timeout_nanoseconds);

@@ -69,9 +69,10 @@ struct clinux_ready {
   uint32_t events;
 };
 
-/* For an epoll of clinux_epoll_create. EPOLL_CTL_ADD or EPOLL_CTL_MOD; `events` are level-triggered. */
-int32_t clinux_epoll_set(int epoll, int operation, int fd, uint32_t events, uint64_t token);
-/* epoll_wait(2); a negative timeout waits for ever. Number of entries of `ready` (at most 64), or -errno. */
+/*
+ * epoll_wait(2), for an epoll of clinux_epoll_create and level-triggered events of clinux_epoll_set; a negative
+ * timeout waits for ever. Number of entries of `ready` (at most 64), or -errno.
+ */
 int32_t clinux_epoll_wait_events(int epoll, struct clinux_ready *ready, uint32_t capacity,
                                  int64_t milliseconds);
 

@@ -7,6 +7,8 @@
   let client: Client
   /// Granules of the object, ascending and apart.
   let ranges: [Range<UInt64>]
+  /// Addresses: of regions that begin elsewhere nothing is filled.
+  let window: Range<UInt64>
   let prefetch: Prefetch
   /// The region that is being filled, as a fill, and where it ended when that began.
   var order: FillOrder?
@@ -16,10 +18,21 @@
   /// Not before this moment, in nanoseconds of CLOCK_MONOTONIC.
   var due: UInt64 = 0
 
-  init(_ client: Client, _ ranges: [Range<UInt64>]) {
+  init(
+    _ client: Client, _ ranges: [Range<UInt64>], _ urgency: FillUrgency,
+    in window: Range<UInt64> = 0..<UInt64.max
+  ) {
     self.client = client
     self.ranges = ranges
-    prefetch = Prefetch(total: granules(of: ranges), parts: 1)
+    self.window = window
+    prefetch = Prefetch(total: 0, parts: 1, urgency)
+  }
+
+  /// What of it lies in a region.
+  func ranges(in region: UnsafeMutablePointer<RegionRecord>) -> [Range<UInt64>] {
+    guard unsafe !region.pointee.shape.readsZero, unsafe window.contains(region.pointee.start)
+    else { return [] }
+    return unsafe clipped(ranges, to: region.pgoffs)
   }
 }
 
@@ -27,6 +40,13 @@ extension Reader {
   /// Begins a prefetch of a client.
   mutating func start(_ prefetch: ClientPrefetch) {
     guard prefetch.client.currentPhase == .serving else { return prefetch.prefetch.endPart() }
+    let session = unsafe prefetch.client.record
+    var total: UInt64 = 0
+    for index in unsafe 0..<session.pointee.table.count {
+      let region = unsafe session.pointee.table.regions[index]
+      unsafe total += granules(of: prefetch.ranges(in: region))
+    }
+    prefetch.prefetch.expect(total)
     prefetches.append(prefetch)
     nextCare = 0
   }
@@ -46,9 +66,8 @@ extension Reader {
     }
     for index in unsafe 0..<session.pointee.table.count {
       let region = unsafe session.pointee.table.regions[index]
-      guard unsafe region.pointee.start >= prefetch.next, unsafe !region.pointee.shape.readsZero
-      else { continue }
-      let ranges = unsafe clipped(prefetch.ranges, to: region.pgoffs)
+      guard unsafe region.pointee.start >= prefetch.next else { continue }
+      let ranges = unsafe prefetch.ranges(in: region)
       if ranges.isEmpty { continue }
       prefetch.orderEnd = unsafe region.end
       let order = unsafe FillOrder(

@@ -12,6 +12,8 @@
   let backing: UnsafeMutablePointer<BackingRecord>?
   /// Of whom it is a part; nil: these pages must be filled.
   let prefetch: Prefetch?
+  /// What holds a prefetch back; nil: nothing does.
+  let pace: FillPace?
   /// That part ends with it.
   private let isWhole: Bool
   /// Gets the provider's source ready ahead of it.
@@ -38,10 +40,12 @@
   var isExhausted: Bool { next >= end && place >= ranges.count }
   /// Nothing of it is left to do.
   var isDone: Bool { isExhausted && open == 0 }
-  /// Another piece can be asked for now.
+  /// Another piece can be asked for, if its rate allows it.
   var canGoOn: Bool {
     !isExhausted && open < mostOpen && (preparation?.isReady(next) ?? true)
   }
+  /// What is waited for comes first, then the smaller number.
+  var rank: Int { prefetch.map { $0.urgency.rawValue + 1 } ?? 0 }
 
   init(
     region: UnsafeMutablePointer<RegionRecord>?, instance: UnsafeMutablePointer<InstanceRecord>,
@@ -52,6 +56,7 @@
     unsafe self.instance = unsafe instance
     unsafe self.backing = unsafe backing
     prefetch = nil
+    pace = nil
     isWhole = false
     preparation = nil
     ranges = []
@@ -71,6 +76,8 @@
     unsafe self.instance = unsafe instance
     unsafe backing = unsafe region.pointee.backing
     self.prefetch = prefetch
+    let pace = unsafe instance.pointee.owner.host.pace
+    self.pace = pace.isLimited ? pace : nil
     self.isWhole = isWhole
     self.preparation = preparation
     self.ranges = ranges

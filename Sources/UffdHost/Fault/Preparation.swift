@@ -14,6 +14,11 @@ import UffdPluginABI
   /// Granules below this one are ready.
   private let ready = Atomic<UInt64>(0)
   private let isCancelled = Atomic<Bool>(false)
+  /// Where a rate holds the fill back, the source is not read faster: a step that is too far ahead of the fill
+  /// hands nothing in, and the reader does when it has come nearer. All bits set: none is held.
+  private let isHeldBack: Bool
+  private let held = Atomic<UInt64>(.max)
+  private let filled: Atomic<UInt64>
   /// What is lent is made resident here, for it might wait for a disk.
   private let populates: Atomic<Bool>
   // The worker's own: a step begins when the one before has ended.
@@ -55,6 +60,8 @@ import UffdPluginABI
     }
     populates = Atomic(lends)
     unsafe self.instance = unsafe instance
+    isHeldBack = unsafe instance.pointee.owner.host.pace.isLimited
+    filled = Atomic(first.lowerBound)
     self.ranges = ranges
     self.port = port
     announced = Cursor(pgoff: first.lowerBound)
@@ -67,6 +74,25 @@ import UffdPluginABI
   /// Whether what is ready need not be waited for.
   var isResident: Bool { populates.load(ordering: .relaxed) }
   func cancel() { isCancelled.store(true, ordering: .relaxed) }
+
+  /// The fill has come to `pgoff`: what was held back goes on if that is near enough.
+  func goOn(behind pgoff: UInt64) {
+    guard isHeldBack else { return }
+    filled.store(pgoff, ordering: .sequentiallyConsistent)
+    let place = held.load(ordering: .sequentiallyConsistent)
+    guard place != .max, !isTooFar(place),
+      held.compareExchange(
+        expected: place, desired: .max, ordering: .acquiringAndReleasing
+      ).exchanged
+    else { return }
+    submit()
+  }
+
+  private func isTooFar(_ place: UInt64) -> Bool {
+    let behind = filled.load(ordering: .sequentiallyConsistent)
+    let granule = unsafe instance.pointee.granule
+    return place > behind && (place - behind) > Self.leadBytes / granule
+  }
 
   /// Gives the next step to the workers, behind whatever faults need of them.
   func submit() { unsafe instance.submit(.prepare(self), inBackground: true) }
@@ -84,6 +110,12 @@ import UffdPluginABI
     if populates.load(ordering: .relaxed) { populate() } else { populated = announced }
     let isDone = populated.range >= ranges.count
     ready.store(isDone ? .max : populated.pgoff, ordering: .releasing)
+    if !isDone, isHeldBack, isTooFar(populated.pgoff) {
+      held.store(populated.pgoff, ordering: .sequentiallyConsistent)
+      // The reader looks at what is held from now on, and whether it is near enough by now.
+      port.nudge()
+      return false
+    }
     port.nudge()
     return !isDone
   }
@@ -91,7 +123,7 @@ import UffdPluginABI
   /// will_need for some runs ahead.
   private func announce() {
     let granule = unsafe instance.pointee.granule
-    let isLimited = populates.load(ordering: .relaxed)
+    let isLimited = isHeldBack || populates.load(ordering: .relaxed)
     var calls = 0
     while announced.range < ranges.count, calls < Self.stepCalls {
       // Where nothing is made resident the provider knows best what its source can take.

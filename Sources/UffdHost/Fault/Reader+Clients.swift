@@ -238,6 +238,7 @@ extension Reader {
       if parent.currentPhase != .serving { child.enter(parent.currentPhase) }
       child.instance.host.clients.add(child)
       adopt(child)
+      if let fill = child.inheritFill(from: parent) { start(fill) }
       if parent.currentPhase == .draining { startDrain(child, poisons: false) }
     } catch {
       // Never closed: the child would read zeroes. Its threads sleep; the log says why.

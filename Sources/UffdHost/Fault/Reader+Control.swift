@@ -65,16 +65,36 @@ extension Reader {
     unsafe end(question)
   }
 
-  /// An order that can take another piece now.
-  var canFill: Bool { fills.contains { $0.canGoOn } }
+  /// How long the fills want nothing, in nanoseconds; nil: until something else happens.
+  func pauseOfFills() -> Int64? {
+    let now = monotonicNanoseconds()
+    return fills.lazy.filter(\.canGoOn).map { Int64(clamping: $0.pace?.wait(now) ?? 0) }.min()
+  }
 
-  /// Fills what one install at most fills of the first order that has room for another question, and ends
-  /// orders that are done.
+  /// The order whose turn it is: of those that may take another piece now, the first of the lowest rank.
+  private func nextFill() -> Int? {
+    var now: UInt64?
+    var best: (place: Int, rank: Int)?
+    for (place, order) in fills.enumerated() where order.rank < best?.rank ?? .max && order.canGoOn
+    {
+      if let pace = order.pace {
+        let time = now ?? monotonicNanoseconds()
+        now = time
+        if pace.wait(time) > 0 { continue }
+      }
+      best = (place, order.rank)
+      if order.rank == 0 { break }
+    }
+    return best?.place
+  }
+
+  /// Fills what one install at most fills of the order whose turn it is, and ends orders that are done.
   mutating func fillPiece() {
-    if let place = fills.firstIndex(where: { $0.canGoOn }) {
+    for order in fills { order.preparation?.goOn(behind: order.next) }
+    if let place = nextFill() {
       let order = fills[place]
       unsafe attend(order.region?.pointee.session ?? local)
-      fill(order)
+      fillPart(of: order)
       // The next piece is another order's: clients are filled side by side.
       if fills.count > 1, place < fills.count { fills.append(fills.remove(at: place)) }
     }
@@ -86,7 +106,7 @@ extension Reader {
 
   /// Bounded, for a fault may be waiting: in what is filled, in how many pieces that is, and in how many
   /// pages are looked at in vain.
-  private mutating func fill(_ order: FillOrder) {
+  private mutating func fillPart(of order: FillOrder) {
     var (looks, pieces) = (0, 0)
     var bytes: UInt64 = 0
     while order.canGoOn, looks < 4096, pieces < 16, bytes < Self.largestRun {
@@ -96,9 +116,12 @@ extension Reader {
         looks += 1
         continue
       }
-      let length = raise(order)
-      if length == 0 { return }
-      bytes += unsafe length * order.instance.pointee.granule
+      let room = order.pace?.take(Self.largestRun) ?? Self.largestRun
+      if room == 0 { return }
+      let filled = unsafe raise(order, room) * order.instance.pointee.granule
+      order.pace?.correct(room, to: filled)
+      if filled == 0 { return }
+      bytes += filled
       pieces += 1
     }
   }
@@ -156,12 +179,10 @@ extension Reader {
     }
   }
 
-  /// Asks for one piece; its length, or 0: too many questions are open.
-  private mutating func raise(_ order: FillOrder) -> UInt64 {
+  /// Asks for one piece of at most `room` bytes, or a granule; its length, or 0: too many questions are open.
+  private mutating func raise(_ order: FillOrder, _ room: UInt64) -> UInt64 {
     let granule = unsafe order.instance.pointee.granule
-    let most =
-      order.stride > 1
-      ? 1 : min(max(1, Self.largestRun / granule), order.end - order.next)
+    let most = order.stride > 1 ? 1 : min(max(1, room / granule), order.end - order.next)
     var length: UInt64 = 1
     while length < most, isUnfilled(order, order.next + length) { length += 1 }
     guard let question = unsafe questions.take() else { return 0 }

@@ -194,8 +194,10 @@ struct PollerBox: @unchecked Sendable {
 
   /// How long the reader may sleep: for ever if nothing waits on it, else until the next timer.
   private func patience() -> Int64 {
-    if canFill || !ended.isEmpty { return 0 }
-    return questions.activeCount == 0 ? -1 : nanosecondsToNextTimer()
+    if !ended.isEmpty { return 0 }
+    let next = questions.activeCount == 0 ? -1 : nanosecondsToNextTimer()
+    guard !fills.isEmpty, let pause = pauseOfFills() else { return next }
+    return next < 0 ? pause : min(next, pause)
   }
 
   /// Sleeps no longer than to the next look after the clients.

@@ -17,7 +17,8 @@ import CLinux
   /// `tag` comes back when `fd` is readable. `exclusive`: other readers wait for it too, and one of them is
   /// enough (EPOLLEXCLUSIVE).
   func add(_ fd: Int32, tag: UInt64, exclusive: Bool = false) throws(Errno) {
-    _ = try check(clinux_epoll_add(descriptor.fd, fd, tag, exclusive ? 1 : 0))
+    let events = EPOLLIN.rawValue | (exclusive ? EPOLLEXCLUSIVE.rawValue : 0)
+    _ = try check(clinux_epoll_set(descriptor.fd, EPOLL_CTL_ADD, fd, events, tag))
   }
 
   /// Before the descriptor is closed: a client holds the same open file, which would stay in the set.
