@@ -28,6 +28,7 @@ func stringCarefully(_ source: UnsafePointer<CChar>?, limit: Int = 4096) -> Stri
         unsafe bytes.append(contentsOf: piece)
         continue
       }
+      if bytes.isEmpty { return unsafe String(validating: piece[..<end], as: UTF8.self) }
       unsafe bytes.append(contentsOf: piece[..<end])
       return String(validating: bytes, as: UTF8.self)
     }
