@@ -70,9 +70,10 @@ extension Reader {
       let ranges = unsafe prefetch.ranges(in: region)
       if ranges.isEmpty { continue }
       prefetch.orderEnd = unsafe region.end
+      // What is published is not looked for here: in a large memfd that takes longer than a turn may.
       let order = unsafe FillOrder(
         prefetch.prefetch, region: region, ranges,
-        Preparation(region.pointee.instance, region.pointee.backing, ranges, port), isWhole: false)
+        Preparation(region.pointee.instance, nil, ranges, port), isWhole: false)
       prefetch.order = order
       fills.append(order)
       order.preparation?.submit()

@@ -159,43 +159,31 @@ private func account(
   }
 }
 
-/// What a worker makes resident at once for a fill, in pieces of `warm`: nobody waits for it, and each time the
-/// reader and the worker change places costs as much as a tenth of such a piece.
-private let warmPiecesOfFill: UInt64 = 4
-
-/// Learns which memory a provider would lend for the surroundings of a question, and makes it resident.
+/// Learns which memory a provider would lend for the surroundings of a fault, and makes it resident.
 private func warm(
   _ question: UnsafeMutablePointer<Question>, _ instance: UnsafeMutablePointer<InstanceRecord>,
   _ port: ReaderPort
 ) {
   let granule = unsafe instance.pointee.granule
   let granules = unsafe instance.pointee.warmGranules
-  let first = unsafe question.pointee.pgoff / granules * granules
-  let pieces = unsafe question.pointee.order == nil ? 1 : warmPiecesOfFill
+  var next = unsafe question.pointee.pgoff / granules * granules
+  let end = unsafe min(next + granules, instance.pointee.count)
   let ticket = unsafe port.ticket(question)
   let arena = unsafe instance.pointee.arena.takeUnretainedValue()
-  let staging = unsafe arena.allocate(granules * granule)
-  defer { if let staging = unsafe staging { unsafe arena.free(staging) } }
-  for piece in 0..<pieces {
-    var next = first + piece * granules
-    guard unsafe next < instance.pointee.count else { return }
-    // Whatever happens here, the question is asked again as if it had helped: a COPY finds what is wrong.
-    defer { unsafe instance.setWarm(first + piece * granules) }
-    guard let staging = unsafe staging, unsafe piece == 0 || !instance.isWarm(next) else {
+  // Whatever happens here, the fault is asked again as if it had helped: a COPY finds what is wrong.
+  defer { unsafe instance.setWarm(question.pointee.pgoff) }
+  guard let staging = unsafe arena.allocate(granules * granule) else { return }
+  defer { unsafe arena.free(staging) }
+  while next < end {
+    // What is known to be zero is not asked for.
+    let count = unsafe instance.pointee.zeroes?.unknown(from: next, before: end) ?? end - next
+    if count == 0 {
+      next += 1
       continue
     }
-    let end = unsafe min(next + granules, instance.pointee.count)
-    while next < end {
-      // What is known to be zero is not asked for.
-      let count = unsafe instance.pointee.zeroes?.unknown(from: next, before: end) ?? end - next
-      if count == 0 {
-        next += 1
-        continue
-      }
-      let answer = unsafe instance.askToLend(next, count, ticket, staging, granules * granule)
-      if answer.count == 0 { break }
-      next += answer.count
-    }
+    let answer = unsafe instance.askToLend(next, count, ticket, staging, granules * granule)
+    if answer.count == 0 { break }
+    next += answer.count
   }
 }
 

@@ -45,8 +45,8 @@ import UffdPluginABI
   /// request.
   private static let bridgeBytes: UInt64 = 16 << 10
 
-  /// Nil: the provider has no source that could be made ready, or nothing is needed of it, for `backing` has
-  /// all of it.
+  /// What `backing` has is not asked for; that looks at every granule, so a reader passes nil. Nil: the provider
+  /// has no source that could be made ready, or nothing is needed of it.
   init?(
     _ instance: UnsafeMutablePointer<InstanceRecord>,
     _ backing: UnsafeMutablePointer<BackingRecord>?, _ ranges: [Range<UInt64>], _ port: ReaderPort

@@ -171,8 +171,10 @@ extension Reader {
       let other = unsafe faults + place
       // In it, right before it or right behind it: from 0 to length + 1.
       let distance = unsafe fault.page &+ 1 &- other.pointee.page
-      if unsafe distance <= other.pointee.length + 1, unsafe other.pointee.region == fault.region {
-        return unsafe join(fault, other)
+      if unsafe distance <= other.pointee.length + 1, unsafe other.pointee.region == fault.region,
+        unsafe join(fault, other)
+      {
+        return true
       }
     }
     return false

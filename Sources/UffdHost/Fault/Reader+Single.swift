@@ -12,8 +12,8 @@ extension Reader {
   /// Serves a fault on one page if it is a usual one. False: nothing was done.
   @inline(__always)
   mutating func serveSingly(_ fault: MergedFault) -> Bool {
-    // A question that is open may be about this very page. A fault that is timed is a question.
-    guard questions.activeCount == 0, (sampleTick &+ 1) & Self.sampleMask != 0 else { return false }
+    // A question that is open may be about this very page.
+    guard questions.activeCount == 0 else { return false }
     let region = unsafe fault.region
     guard unsafe region.pointee.states.region(fault.page) == .unmapped,
       unsafe !region.pointee.shape.readsZero, unsafe !region.pointee.instance.isBroken
@@ -34,6 +34,8 @@ extension Reader {
     let pgoff = unsafe region.pgoff(of: fault.page)
     guard unsafe !region.pointee.shape.fillsBacking, unsafe !region.pointee.shape.arrivesFilled,
       unsafe instance.pointee.isInline, unsafe instance.pointee.isDirect,
+      // A provider's answer that is timed is one to a question.
+      (sampleTick &+ 1) & Self.sampleMask != 0,
       let alloc = unsafe instance.pointee.alloc, unsafe !instance.isKnownZero(pgoff),
       ensureBuffers(granule), let slot = unsafe questions.next,
       unsafe isAlone(region, fault.page, .fill)
@@ -113,7 +115,6 @@ extension Reader {
       unsafe instance.pointee.looksUpHere, let slot = unsafe questions.next,
       unsafe isAlone(region, fault.page, .lookUp)
     else { return false }
-    sampleTick &+= 1
     if let lookup = unsafe instance.pointee.lookup, unsafe !backing.pointee.isForeign {
       let status = unsafe lookup(
         instance.pointee.handle, region.pgoff(of: fault.page), questions.ticket(slot))
