@@ -103,9 +103,12 @@ struct FailureTests {
     service.mostDescriptors = 48
     service.mayComplain = true
     try await service.run { server in
+      let before = server.descriptors
       try await server.play("crowd --clients 4 --bytes 1M --threads 2")
       // A client of ours is told, and ends; its crowd ends with it.
       try await server.play("crowd --clients 40 --bytes 64K --threads 2 --dialect native", code: 1)
+      // There is room when the server has found out that they are gone.
+      try await server.expectDescriptors(before)
       try await server.play("touch --bytes 4M --dialect native")
       // A fork waits until the server can take its descriptor.
       try await server.play("fork --bytes 1M --random 4")
