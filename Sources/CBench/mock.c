@@ -100,6 +100,7 @@ int32_t cbench_mock_feed(const struct cbench_job *job, void *const *areas) {
     list[i - 1] = list[other];
     list[other] = kept;
   }
+  free(faults);
   faults = list;
   next_fault = begun = ended = 0;
   fault_flags = job->operation == CBENCH_CONTINUE ? CLINUX_FAULT_MINOR : 0;
@@ -129,12 +130,14 @@ int32_t cbench_language(const struct cbench_job *job, struct cbench_result *resu
   if (error == 0) error = cbench_mock_feed(job, areas);
   if (error) return error;
   server.calls = &table;
-  /* Once over everything, as the host's first pass is: its tables are in the caches too. */
-  cbench_server_drain(&server);
-  if ((error = cbench_mock_feed(job, areas))) return error;
-  cbench_server_drain(&server);
-  result->touched = cbench_mock_messages();
-  result->elapsed = cbench_mock_nanoseconds();
+  for (int pass = 0; pass <= CBENCH_LANGUAGE_PASSES; pass++) {
+    if (pass > 0 && (error = cbench_mock_feed(job, areas))) return error;
+    cbench_server_drain(&server);
+    /* The first one brings code and tables into the caches. */
+    if (pass == 0) continue;
+    result->touched += cbench_mock_messages();
+    result->elapsed += cbench_mock_nanoseconds();
+  }
   result->p50 = result->mean = result->elapsed * 100 / result->touched;
   return 0;
 }

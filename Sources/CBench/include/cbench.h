@@ -108,6 +108,8 @@ int32_t cbench_client(const struct cbench_job *job, const char *path, int32_t se
  * random order: full batches without a pause. Before and after that its reads are the kernel's.
  */
 const void *cbench_mock_table(void);
+/* So many times over all pages, after a first time that is not counted. */
+#define CBENCH_LANGUAGE_PASSES 8
 /* Installs succeed and do nothing from now on. */
 void cbench_mock_swallow(void);
 /* Faults on each of the first job->bytes - job->page bytes of each area, once; then the kernel again. */

@@ -25,6 +25,10 @@
   /// For a session that one reader serves, with all that it shares pages with: of a client, as a rule.
   static let none = Exclusion()
 
+  /// Only the thread that asks reads the uffd, installs, and changes the states of pages.
+  @inline(__always)
+  var isNone: Bool { word == nil }
+
   @inline(__always)
   func beginInstall() {
     if let word { shareSlowly(word) }

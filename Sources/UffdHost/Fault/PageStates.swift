@@ -74,6 +74,13 @@ enum BackingPage: UInt8, CaseIterable {
     while !word.compareExchange(&found, found & ~(3 << shift) | UInt64(bits) << shift) {}
   }
 
+  @inline(__always)
+  fileprivate func raiseBits(_ page: UInt64, _ bits: UInt8, _ alone: Bool) {
+    let (word, shift) = locate(page)
+    let more = UInt64(bits) << shift
+    if alone { word.relaxed |= more } else { word.insert(more) }
+  }
+
   /// Changes one page from `old` to `new`; false if it is not `old`.
   @inline(__always)
   func replaceBits(_ page: UInt64, _ old: UInt8, with new: UInt8) -> Bool {
@@ -168,6 +175,11 @@ extension PageStates {
   func region(_ page: UInt64) -> RegionPage { RegionPage(bits: bits(page)) }
   @inline(__always)
   func set(_ page: UInt64, _ state: RegionPage) { setBits(page, state.rawValue) }
+
+  /// Makes an unmapped page a mapped one; what is more than mapped stays. `alone`: no other thread changes
+  /// this table, and a locked instruction would be a tenth of what a fault costs us.
+  @inline(__always)
+  func setMapped(_ page: UInt64, alone: Bool) { raiseBits(page, RegionPage.mapped.rawValue, alone) }
   @inline(__always)
   func backing(_ page: UInt64) -> BackingPage { BackingPage(bits: bits(page)) }
   @inline(__always)

@@ -12,6 +12,30 @@
   var access: UInt64
 }
 
+/// Which pages a batch has had, by six bits of their number and by the six above: enough to say of a random
+/// page that nothing near it was among them.
+struct NearPages {
+  private var fine: UInt64 = 0
+  private var coarse: UInt64 = 0
+
+  /// Notes a page. False: neither it nor a neighbour was noted before.
+  @inline(__always)
+  mutating func note(_ page: UInt64) -> Bool {
+    let near = Self.around(fine, page) & Self.around(coarse, page >> 6)
+    fine |= 1 &<< page
+    coarse |= 1 &<< (page >> 6)
+    return near != 0
+  }
+
+  /// All ones, if the bit of `place` is set, or that of the place before or after it.
+  @inline(__always)
+  private static func around(_ bits: UInt64, _ place: UInt64) -> UInt64 {
+    // Rotated, so that the bit comes first, those beside it second and last.
+    let rotated = bits &>> place | bits &<< (0 &- place)
+    return rotated & 0x8000_0000_0000_0003 == 0 ? 0 : .max
+  }
+}
+
 extension Reader {
   /// Reads the session that is attended to, serving what it finds: until its queue is empty, or others have
   /// waited long enough.
@@ -127,6 +151,8 @@ extension Reader {
   private mutating func mergeFaults(_ count: Int) -> Int {
     var merged = 0
     var moment = BatchMoment()
+    // The pages so far: as a rule they tell that none is near.
+    var pages = NearPages()
     for index in 0..<count {
       let message = message(index)
       guard message.isFault else { continue }
@@ -140,15 +166,19 @@ extension Reader {
         reporter.unknownFault(flags)
       }
       let address = message.faultAddress
-      guard let region = unsafe region(at: address, after: merged) ?? stranger(address) else {
+      guard let region = unsafe session.pointee.table.find(address) ?? stranger(address) else {
         continue
       }
+      // Field by field, here and where it is read: a copy of the whole waits for its stores to be done.
+      let fault = unsafe faults + merged
+      unsafe fault.pointee.region = unsafe region
       let page = unsafe region.page(of: address)
-      let fault = unsafe MergedFault(
-        region: region, page: page, length: 1, kind: kind, access: flags & UffdMessage.writeFlag)
-      if merged > 0, joins(fault, merged) { continue }
-      noteTouch(fault, &moment)
-      unsafe (faults + merged).initialize(to: fault)
+      unsafe fault.pointee.page = page
+      unsafe fault.pointee.length = 1
+      unsafe fault.pointee.kind = kind
+      unsafe fault.pointee.access = flags & UffdMessage.writeFlag
+      if pages.note(page), unsafe joins(fault, merged) { continue }
+      unsafe noteTouch(fault, &moment)
       merged += 1
     }
     return merged
@@ -156,23 +186,24 @@ extension Reader {
 
   /// What was given back needs no content when it is touched again.
   @inline(__always)
-  private func noteTouch(_ fault: MergedFault, _ moment: inout BatchMoment) {
-    if let touches = unsafe fault.region.pointee.touches,
-      unsafe fault.region.pointee.states.region(fault.page) == .unmapped
+  private func noteTouch(_ fault: UnsafeMutablePointer<MergedFault>, _ moment: inout BatchMoment) {
+    let region = unsafe fault.pointee.region
+    if let touches = unsafe region.pointee.touches,
+      unsafe region.pointee.states.region(fault.pointee.page) == .unmapped
     {
-      unsafe touches.note(fault.region.pgoff(of: fault.page), at: moment.next())
+      unsafe touches.note(region.pgoff(of: fault.pointee.page), at: moment.next())
     }
   }
 
   /// Whether a fault has become part of one before it.
-  @inline(__always)
-  private mutating func joins(_ fault: MergedFault, _ merged: Int) -> Bool {
+  @inline(never)
+  private mutating func joins(_ fault: UnsafeMutablePointer<MergedFault>, _ merged: Int) -> Bool {
     for place in 0..<merged {
       let other = unsafe faults + place
       // In it, right before it or right behind it: from 0 to length + 1.
-      let distance = unsafe fault.page &+ 1 &- other.pointee.page
-      if unsafe distance <= other.pointee.length + 1, unsafe other.pointee.region == fault.region,
-        unsafe join(fault, other)
+      let distance = unsafe fault.pointee.page &+ 1 &- other.pointee.page
+      if unsafe distance <= other.pointee.length + 1,
+        unsafe other.pointee.region == fault.pointee.region, unsafe join(fault, other)
       {
         return true
       }
@@ -180,38 +211,25 @@ extension Reader {
     return false
   }
 
-  @inline(never)
   private mutating func join(
-    _ fault: MergedFault, _ other: UnsafeMutablePointer<MergedFault>
+    _ fault: UnsafeMutablePointer<MergedFault>, _ other: UnsafeMutablePointer<MergedFault>
   ) -> Bool {
     let start = unsafe other.pointee.page
-    if unsafe fault.page >= start && fault.page < start + other.pointee.length {
+    let page = unsafe fault.pointee.page
+    if unsafe page >= start && page < start + other.pointee.length {
       // The newer message knows better of what kind the fault is now.
-      if unsafe other.pointee.length == 1 { unsafe other.pointee.kind = fault.kind }
+      if unsafe other.pointee.length == 1 { unsafe other.pointee.kind = fault.pointee.kind }
       counters.add(.alreadyPresent)
     } else {
-      let most = unsafe Self.largestRun >> fault.region.pointee.granuleShift
-      guard unsafe other.pointee.kind == fault.kind, unsafe other.pointee.length < most else {
-        return false
-      }
+      let most = unsafe Self.largestRun >> fault.pointee.region.pointee.granuleShift
+      guard unsafe other.pointee.kind == fault.pointee.kind, unsafe other.pointee.length < most
+      else { return false }
       var moment = BatchMoment()
-      noteTouch(fault, &moment)
-      unsafe other.pointee.page = min(start, fault.page)
+      unsafe noteTouch(fault, &moment)
+      unsafe other.pointee.page = min(start, page)
       unsafe other.pointee.length += 1
     }
-    unsafe other.pointee.access |= fault.access
+    unsafe other.pointee.access |= fault.pointee.access
     return true
-  }
-
-  /// The region of an address: that of the fault before it, as a rule.
-  @inline(__always)
-  private mutating func region(at address: UInt64, after merged: Int) -> UnsafeMutablePointer<
-    RegionRecord
-  >? {
-    if merged > 0 {
-      let last = unsafe faults[merged - 1].region
-      if unsafe address &- last.pointee.start < last.pointee.length { return unsafe last }
-    }
-    return unsafe session.pointee.table.find(address)
   }
 }

@@ -6,9 +6,9 @@ extension Reader {
   /// Serves the merged faults of a batch.
   mutating func serveFaults(_ count: Int) {
     for index in 0..<count {
-      let fault = unsafe faults[index]
-      if fault.length == 1, serveSingly(fault) { continue }
-      raise(fault)
+      let fault = unsafe faults + index
+      if unsafe fault.pointee.length == 1 && serveSingly(fault) { continue }
+      unsafe raise(fault.pointee)
     }
   }
 

@@ -11,39 +11,39 @@ import UffdPluginABI
 extension Reader {
   /// Serves a fault on one page if it is a usual one. False: nothing was done.
   @inline(__always)
-  mutating func serveSingly(_ fault: MergedFault) -> Bool {
+  mutating func serveSingly(_ fault: UnsafeMutablePointer<MergedFault>) -> Bool {
     // A question that is open may be about this very page.
     guard questions.activeCount == 0 else { return false }
-    let region = unsafe fault.region
-    guard unsafe region.pointee.states.region(fault.page) == .unmapped,
+    let region = unsafe fault.pointee.region
+    guard unsafe region.pointee.states.region(fault.pointee.page) == .unmapped,
       unsafe !region.pointee.shape.readsZero, unsafe !region.pointee.instance.isBroken
     else { return false }
-    switch fault.kind {
-    case .missing: return fillSingly(fault)
-    case .minor: return continueSingly(fault)
+    switch unsafe fault.pointee.kind {
+    case .missing: return unsafe fillSingly(fault)
+    case .minor: return unsafe continueSingly(fault)
     case .unknown: return false
     }
   }
 
   /// Content into the mapping alone.
   @inline(__always)
-  private mutating func fillSingly(_ fault: MergedFault) -> Bool {
-    let region = unsafe fault.region
+  private mutating func fillSingly(_ fault: UnsafeMutablePointer<MergedFault>) -> Bool {
+    let region = unsafe fault.pointee.region
     let instance = unsafe region.pointee.instance
     let granule = unsafe region.pointee.granule
-    let pgoff = unsafe region.pgoff(of: fault.page)
+    let pgoff = unsafe region.pgoff(of: fault.pointee.page)
     guard unsafe !region.pointee.shape.fillsBacking, unsafe !region.pointee.shape.arrivesFilled,
       unsafe instance.pointee.isInline, unsafe instance.pointee.isDirect,
       // A provider's answer that is timed is one to a question.
       (sampleTick &+ 1) & Self.sampleMask != 0,
       let alloc = unsafe instance.pointee.alloc, unsafe !instance.isKnownZero(pgoff),
       ensureBuffers(granule), let slot = unsafe questions.next,
-      unsafe isAlone(region, fault.page, .fill)
+      unsafe mostAround <= 1 || isAlone(region, fault.pointee.page, .fill)
     else { return false }
     sampleTick &+= 1
     var folio = unsafe emptyFolio()
     var request = unsafe folioRequest(
-      pgoff: pgoff, count: 1, granule: granule, access: fault.access,
+      pgoff: pgoff, count: 1, granule: granule, access: fault.pointee.access,
       ticket: questions.ticket(slot), staging: staging.base,
       stagingLength: UInt64(staging.length))
     let status = unsafe alloc(instance.pointee.contentHandle, &request, &folio)
@@ -51,10 +51,12 @@ extension Reader {
       unsafe concludeSlowly(fault, status, folio)
       return true
     }
-    let start = unsafe region.address(of: fault.page)
+    let start = unsafe region.address(of: fault.pointee.page)
     exclusion.beginInstall()
-    // The hook ran without any lock: what the client discarded meanwhile must not get old content.
-    guard unsafe region.pointee.states.region(fault.page) == .unmapped else {
+    // The hook ran without any lock: what the client discarded meanwhile must not get old content. Without an
+    // exclusion only this thread can have read of it, and has not.
+    guard unsafe exclusion.isNone || region.pointee.states.region(fault.pointee.page) == .unmapped
+    else {
       exclusion.endInstall()
       unsafe concludeSlowly(fault, status, folio)
       return true
@@ -65,7 +67,9 @@ extension Reader {
     case .staged: result = unsafe calls.copy(to: start, from: staging.base, length: granule)
     default: result = calls.zero(start, length: granule)
     }
-    if result.succeeded { unsafe region.pointee.states.set(fault.page, .mapped) }
+    if result.succeeded {
+      unsafe region.pointee.states.setMapped(fault.pointee.page, alone: exclusion.isNone)
+    }
     exclusion.endInstall()
     guard result.succeeded else {
       unsafe installSlowly(fault, folio, result)
@@ -105,32 +109,34 @@ extension Reader {
 
   /// CONTINUE of what the provider's filemap holds.
   @inline(__always)
-  private mutating func continueSingly(_ fault: MergedFault) -> Bool {
-    let region = unsafe fault.region
+  private mutating func continueSingly(_ fault: UnsafeMutablePointer<MergedFault>) -> Bool {
+    let region = unsafe fault.pointee.region
     let instance = unsafe region.pointee.instance
     let granule = unsafe region.pointee.granule
     guard let backing = unsafe region.pointee.backing,
       unsafe region.pointee.shape.arrivesFilled
-        || (region.pointee.shape.fillsBacking && region.backingState(fault.page) == .present),
+        || (region.pointee.shape.fillsBacking && region.backingState(fault.pointee.page) == .present),
       unsafe instance.pointee.looksUpHere, let slot = unsafe questions.next,
-      unsafe isAlone(region, fault.page, .lookUp)
+      unsafe mostAround <= 1 || isAlone(region, fault.pointee.page, .lookUp)
     else { return false }
     if let lookup = unsafe instance.pointee.lookup, unsafe !backing.pointee.isForeign {
       let status = unsafe lookup(
-        instance.pointee.handle, region.pgoff(of: fault.page), questions.ticket(slot))
+        instance.pointee.handle, region.pgoff(of: fault.pointee.page), questions.ticket(slot))
       guard status == .ok else {
-        lookedUpSlowly(fault, status)
+        unsafe lookedUpSlowly(fault, status)
         return true
       }
     }
     exclusion.beginInstall()
     let isInstalled =
-      unsafe region.pointee.states.region(fault.page) == .unmapped
-      && calls.continue(region.address(of: fault.page), length: granule).succeeded
-    if isInstalled { unsafe region.pointee.states.set(fault.page, .mapped) }
+      unsafe region.pointee.states.region(fault.pointee.page) == .unmapped
+      && calls.continue(region.address(of: fault.pointee.page), length: granule).succeeded
+    if isInstalled {
+      unsafe region.pointee.states.setMapped(fault.pointee.page, alone: exclusion.isNone)
+    }
     exclusion.endInstall()
     guard isInstalled else {
-      lookedUpSlowly(fault, .ok)
+      unsafe lookedUpSlowly(fault, .ok)
       return true
     }
     counters.add(.continued, granule)
@@ -143,7 +149,7 @@ extension Reader {
   private mutating func isAlone(
     _ region: UnsafeMutablePointer<RegionRecord>, _ page: UInt64, _ action: FaultAction
   ) -> Bool {
-    guard mostAround > 1, unsafe region.pointee.touches == nil else { return true }
+    guard unsafe region.pointee.touches == nil else { return true }
     let limits = unsafe aroundLimits(
       action, shift: region.pointee.granuleShift, most: mostAround, run: Self.largestRun,
       mapsZeroPage: false)
@@ -158,7 +164,7 @@ extension Reader {
   /// Goes on with the provider's answer as a question that was asked.
   @inline(never)
   private mutating func concludeSlowly(
-    _ fault: MergedFault, _ status: uffd_status, _ folio: uffd_folio
+    _ fault: UnsafeMutablePointer<MergedFault>, _ status: uffd_status, _ folio: uffd_folio
   ) {
     guard let question = unsafe ask(fault, .fill) else { return }
     unsafe question.pointee.folio = unsafe status == .ok ? folio : emptyFolio()
@@ -168,9 +174,9 @@ extension Reader {
   /// Judges what the call answered. What only wants to be gone about differently is.
   @inline(never)
   private mutating func installSlowly(
-    _ fault: MergedFault, _ folio: uffd_folio, _ result: CallResult
+    _ fault: UnsafeMutablePointer<MergedFault>, _ folio: uffd_folio, _ result: CallResult
   ) {
-    let region = unsafe fault.region
+    let region = unsafe fault.pointee.region
     let isForeign = unsafe folio.kind == .lent
     let context = unsafe InstallContext(
       hugetlb: region.pointee.isHugetlb, shared: region.pointee.shape.shared, singlePage: true,
@@ -189,16 +195,16 @@ extension Reader {
   }
 
   @inline(never)
-  private mutating func lookedUpSlowly(_ fault: MergedFault, _ status: uffd_status) {
+  private mutating func lookedUpSlowly(_ fault: UnsafeMutablePointer<MergedFault>, _ status: uffd_status) {
     guard let question = unsafe ask(fault, .lookUp) else { return }
     unsafe lookedUp(question, status)
   }
 
   /// The question that has the ticket under which the provider was asked: nothing else took the slot since.
   private mutating func ask(
-    _ fault: MergedFault, _ purpose: Question.Purpose
+    _ fault: UnsafeMutablePointer<MergedFault>, _ purpose: Question.Purpose
   ) -> UnsafeMutablePointer<Question>? {
-    let question = unsafe makeQuestion(fault)
+    let question = unsafe makeQuestion(fault.pointee)
     unsafe question?.pointee.purpose = purpose
     return unsafe question
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the fault path knows of a region, and the table that finds it by address.
+import CLinux
 import Synchronization
 
 /// One region. That of this process is owned by `Region` and freed after every reader has confirmed that it
@@ -145,16 +146,20 @@ struct RegionGap {
     version += 1
   }
 
-  /// How many regions start below `address`, or at it.
+  /// How many regions start below `address`, or at it. What it finds for pages in random order no CPU
+  /// can guess, so that it does not branch on it.
   @inline(__always)
   private func countStarting(upTo address: UInt64) -> Int {
-    var low = 0
-    var high = count
-    while low < high {
-      let middle = (low + high) / 2
-      if unsafe starts[middle] <= address { low = middle + 1 } else { high = middle }
+    var low: UInt64 = 0
+    var length = UInt64(bitPattern: Int64(count))
+    while length > 1 {
+      let half = length >> 1
+      let isBelow: Int32 = unsafe starts[Int(low &+ half)] <= address ? 1 : 0
+      low = clinux_select(isBelow, low &+ half, low)
+      length &-= half
     }
-    return low
+    let isBelow = unsafe length == 1 && starts[Int(low)] <= address
+    return Int(low) &+ (isBelow ? 1 : 0)
   }
 
   /// Some region, as long as there is one.
