@@ -62,6 +62,7 @@ struct DataRuns {
 
   /// The granules from `first` on, before `limit`, that are of one kind: how many, and whether all of
   /// them are zero. A granule with any data in it is data. `first` is below `limit`.
+  @inline(__always)
   func granules(from first: UInt64, before limit: UInt64, shift: UInt64) -> (
     count: UInt64, isZero: Bool
   ) {

@@ -52,6 +52,7 @@ struct MappedImage {
   /// The granule in which the content ends does not: beyond the end of the file a mapping has a few
   /// zeroes that others can write to, then nothing at all. Its bytes were read when the image was
   /// opened, because reading them here could wait for a disk.
+  @inline(__always)
   func lend(pgoff: UInt64, count: UInt64, shift: UInt64, _ answer: inout FolioAnswer) {
     let offset = pgoff << shift
     let whole = dataEnd >> shift
