@@ -137,10 +137,10 @@ import UffdPluginABI
         .usage, "the provider '\(provider.name)' has no backing of the host to publish into")
     }
     let range = try window(firstGranule, count)
-    let order = unsafe FillOrder(
-      region: nil, instance: record, backing: backing.record, pgoffs: range,
-      stride: stride)
-    let failed = host.session.fill(order)
+    let orders = unsafe FillOrder.shared(
+      among: host.session.readers.count, region: nil, instance: record, backing: backing.record,
+      pgoffs: range, stride: stride)
+    let failed = host.session.fill(orders)
     if failed > 0 {
       throw HostError(
         .service,

@@ -134,13 +134,14 @@ import UffdPluginABI
     // A client may discard what a pass has filled: then another pass is needed.
     for pass in 0..<Self.drainPasses {
       if pass > 0 { waitForQuiet() }
-      let order = unsafe FillOrder(
-        region: record, instance: instance.record, backing: record.pointee.backing,
-        pgoffs: record.pgoffs)
-      failed += instance.host.session.fill(order)
-      let release = RegionRelease(
-        order, instance.host.session.uffd)
-      instance.host.session.release(release)
+      let session = instance.host.session
+      let orders = unsafe FillOrder.shared(
+        among: session.readers.count, region: record, instance: instance.record,
+        backing: record.pointee.backing, pgoffs: record.pgoffs)
+      failed += session.fill(orders)
+      // What was zeroed for good is judged by the order that began first.
+      let release = RegionRelease(orders[0], session.uffd)
+      session.release(release)
       if let error = release.error {
         phase.withLock { if $0 == .draining { $0 = .drained } }
         throw HostError(

@@ -164,6 +164,8 @@ private func warm(
   _ question: UnsafeMutablePointer<Question>, _ instance: UnsafeMutablePointer<InstanceRecord>,
   _ port: ReaderPort
 ) {
+  // A question before this one was about the same 2 MiB.
+  if unsafe instance.isWarm(question.pointee.pgoff) { return }
   let granule = unsafe instance.pointee.granule
   let granules = unsafe instance.pointee.warmGranules
   var next = unsafe question.pointee.pgoff / granules * granules

@@ -2,6 +2,7 @@
 // A background fill: every page of a region (drain), of a backing
 // without any region (publish), or the pages of a list, of which nobody knows yet whether anybody will
 // touch them (prefetch).
+import Synchronization
 
 /// Pages that a reader fills between faults, in bounded pieces. Created by the control thread, worked on by
 /// one reader, waited for by the control thread.
@@ -21,6 +22,8 @@
   /// Ascending, apart.
   private let ranges: [Range<UInt64>]
   private var place = 0
+  /// Where it gets more from; nil: it has it all.
+  private var shares: FillShares?
   /// The next granule to fill, and the end of its range.
   private(set) var next: UInt64
   private(set) var end: UInt64
@@ -66,6 +69,31 @@
     mostOpen = unsafe Self.mostOpen(instance)
   }
 
+  /// The same by several readers: each takes a share whenever it has filled one, for one of them may have a CPU
+  /// to itself and the next one not.
+  static func shared(
+    among readers: Int, region: UnsafeMutablePointer<RegionRecord>?,
+    instance: UnsafeMutablePointer<InstanceRecord>, backing: UnsafeMutablePointer<BackingRecord>?,
+    pgoffs: Range<UInt64>, stride: UInt64 = 1
+  ) -> [FillOrder] {
+    let share = unsafe max(1, FillShares.bytes / instance.pointee.granule)
+    // Every so manieth granule is counted from the first.
+    let parts = stride > 1 ? 1 : min(readers, Int((UInt64(pgoffs.count) + share - 1) / share))
+    guard parts > 1 else {
+      return unsafe [
+        FillOrder(
+          region: region, instance: instance, backing: backing, pgoffs: pgoffs, stride: stride)
+      ]
+    }
+    let shares = FillShares(pgoffs, share)
+    return (0..<parts).map { _ in
+      let order = unsafe FillOrder(
+        region: region, instance: instance, backing: backing, pgoffs: shares.take())
+      order.shares = shares
+      return order
+    }
+  }
+
   /// Fills some granules of a region, as a hint. `ranges` are in order and inside the region.
   init(
     _ prefetch: Prefetch, region: UnsafeMutablePointer<RegionRecord>, _ ranges: [Range<UInt64>],
@@ -97,16 +125,23 @@
   /// Goes on behind `count` granules.
   func advance(_ count: UInt64) {
     next += count
-    guard next >= end, place < ranges.count else { return }
-    next = ranges[place].lowerBound
-    end = ranges[place].upperBound
-    place += 1
+    guard next >= end else { return }
+    if let shares {
+      let share = shares.take()
+      next = share.lowerBound
+      end = share.upperBound
+    } else if place < ranges.count {
+      next = ranges[place].lowerBound
+      end = ranges[place].upperBound
+      place += 1
+    }
   }
 
   /// Nothing more is to be filled: its region is gone.
   func drop() {
     next = end
     place = ranges.count
+    shares = nil
     isDropped = true
     preparation?.cancel()
   }
@@ -115,6 +150,27 @@
   func finish() {
     done.signal()
     if isWhole { prefetch?.endPart() }
+  }
+}
+
+/// What several readers fill together. Any of them takes from it.
+final class FillShares: Sendable {
+  private let next: Atomic<UInt64>
+  private let end: UInt64
+  private let share: UInt64
+  /// The source is made resident so much at once, by the reader that comes first.
+  static let bytes: UInt64 = 2 << 20
+
+  init(_ pgoffs: Range<UInt64>, _ share: UInt64) {
+    next = Atomic(pgoffs.lowerBound)
+    end = pgoffs.upperBound
+    self.share = share
+  }
+
+  /// The next granules that nobody has taken; none, if there are no more.
+  func take() -> Range<UInt64> {
+    let start = next.add(share, ordering: .relaxed).oldValue
+    return min(start, end)..<min(start + share, end)
   }
 }
 

@@ -63,11 +63,12 @@ package struct SessionTuning: Sendable {
     readers.performEverywhere(.forget(id))
   }
 
-  /// Fills in the background and waits for the end. The number of granules that could not be filled.
-  func fill(_ order: FillOrder) -> UInt64 {
-    readers.first.perform(.fill(order))
-    order.done.wait()
-    return order.failed
+  /// Fills in the background, with all readers, and waits for the end. The number of granules that could not be
+  /// filled.
+  func fill(_ orders: [FillOrder]) -> UInt64 {
+    for (index, order) in orders.enumerated() { readers[index].perform(.fill(order)) }
+    for order in orders { order.done.wait() }
+    return orders.reduce(0) { $0 + $1.failed }
   }
 
   /// Stops watching a region whose pages are all settled.
