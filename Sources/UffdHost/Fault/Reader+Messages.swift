@@ -55,8 +55,9 @@ extension Reader {
       if count == 0 { return unreadable(length) }
       serveFaults(merged)
       if asked != 0 { endTiming(asked, merged) }
-      // A read that returned fewer than fit has emptied the queue.
-      if count < batch { return }
+      // A read that returned fewer than fit has emptied the queue. That a single one has not the poller says,
+      // which does not keep the others from installing, as a read does.
+      if count < batch || batch == 1 { return }
     }
   }
 

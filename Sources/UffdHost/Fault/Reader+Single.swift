@@ -3,6 +3,9 @@
 // nothing else is going on. It is served from registers: a question is a record of 200 bytes that goes
 // through every decision, and costs more than the call into the provider.
 //
+// With an exclusion the thread is woken after it was left: woken by the install itself it would as a rule take
+// this CPU, while the other readers spin for us.
+//
 // Nothing is decided here that is not decided the same way for a question. Whatever differs from the plain
 // case before the provider is asked is left to one (false); whatever comes out differently afterwards becomes
 // one, with the answer in it.
@@ -61,11 +64,13 @@ extension Reader {
       unsafe concludeSlowly(fault, status, folio)
       return true
     }
+    let wakes = exclusion.isNone
     let result: CallResult
     switch unsafe folio.kind {
-    case .lent: result = unsafe calls.copy(to: start, from: folio.memory!, length: granule)
-    case .staged: result = unsafe calls.copy(to: start, from: staging.base, length: granule)
-    default: result = calls.zero(start, length: granule)
+    case .lent: result = unsafe calls.copy(to: start, from: folio.memory!, length: granule, wakes: wakes)
+    case .staged:
+      result = unsafe calls.copy(to: start, from: staging.base, length: granule, wakes: wakes)
+    default: result = calls.zero(start, length: granule, wakes: wakes)
     }
     if result.succeeded {
       unsafe region.pointee.states.setMapped(fault.pointee.page, alone: exclusion.isNone)
@@ -75,6 +80,7 @@ extension Reader {
       unsafe installSlowly(fault, folio, result)
       return true
     }
+    if !wakes { calls.wake(start, length: granule) }
     unsafe counters.add(folio.kind == .zero ? .zeroed : .copied, granule)
     counters.add(.provided, granule)
     if unsafe folio.kind == .lent, let put = unsafe instance.pointee.put {
@@ -127,10 +133,12 @@ extension Reader {
         return true
       }
     }
+    let start = unsafe region.address(of: fault.pointee.page)
+    let wakes = exclusion.isNone
     exclusion.beginInstall()
     let isInstalled =
       unsafe region.pointee.states.region(fault.pointee.page) == .unmapped
-      && calls.continue(region.address(of: fault.pointee.page), length: granule).succeeded
+      && calls.continue(start, length: granule, wakes: wakes).succeeded
     if isInstalled {
       unsafe region.pointee.states.setMapped(fault.pointee.page, alone: exclusion.isNone)
     }

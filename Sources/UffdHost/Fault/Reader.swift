@@ -52,8 +52,11 @@ struct ReaderSetup: Sendable {
       try poller.add(port.bellDescriptor, tag: Reader.bellTag)
       careTimer = try Timer()
       try poller.add(careTimer.fd, tag: Reader.careTag)
+      // Of several readers a fault wakes the first and one more. Whichever has its CPU first serves it: on
+      // the CPU where the fault came from that is at once. More would only keep each other from installing.
       unsafe try poller.add(
-        local.pointee.calls.fd, tag: Reader.tag(local, .messages), exclusive: isShared)
+        local.pointee.calls.fd, tag: Reader.tag(local, .messages),
+        exclusive: isShared && port.index > 0)
       self.poller = PollerBox(poller: poller)
       staging = try .scratch(Reader.largestRun)
       zeroes = try .scratch(Reader.largestRun)

@@ -43,26 +43,31 @@ struct CallResult {
   func read(_ buffer: UnsafeMutableRawPointer, _ length: Int) -> Int {
     unsafe Int(table.pointee.read(fd, buffer, UInt64(length)))
   }
-  /// UFFDIO_COPY.
+  /// UFFDIO_COPY. Unless it `wakes` (UFFDIO_COPY_MODE_DONTWAKE), who sleeps on the page sleeps until `wake`.
   @inline(__always)
-  func copy(to destination: UInt64, from source: UnsafeRawPointer, length: UInt64) -> CallResult {
+  func copy(
+    to destination: UInt64, from source: UnsafeRawPointer, length: UInt64, wakes: Bool = true
+  ) -> CallResult {
     var done: Int64 = 0
     let result = unsafe table.pointee.copy(
-      fd, destination, UInt64(UInt(bitPattern: source)), length, 0, &done)
+      fd, destination, UInt64(UInt(bitPattern: source)), length, Self.mode(wakes), &done)
     return CallResult(error: -result, done: done)
   }
+  /// The bit is the first one of all three calls.
+  @inline(__always)
+  private static func mode(_ wakes: Bool) -> UInt64 { wakes ? 0 : 1 }
   /// UFFDIO_ZEROPAGE.
   @inline(__always)
-  func zero(_ start: UInt64, length: UInt64) -> CallResult {
+  func zero(_ start: UInt64, length: UInt64, wakes: Bool = true) -> CallResult {
     var done: Int64 = 0
-    let result = unsafe table.pointee.zeropage(fd, start, length, 0, &done)
+    let result = unsafe table.pointee.zeropage(fd, start, length, Self.mode(wakes), &done)
     return CallResult(error: -result, done: done)
   }
   /// UFFDIO_CONTINUE.
   @inline(__always)
-  func `continue`(_ start: UInt64, length: UInt64) -> CallResult {
+  func `continue`(_ start: UInt64, length: UInt64, wakes: Bool = true) -> CallResult {
     var done: Int64 = 0
-    let result = unsafe table.pointee.continue_(fd, start, length, 0, &done)
+    let result = unsafe table.pointee.continue_(fd, start, length, Self.mode(wakes), &done)
     return CallResult(error: -result, done: done)
   }
   /// UFFDIO_POISON.
