@@ -17,17 +17,21 @@
   }
 
   private let word: AtomicWord?
+  /// Only the thread that asks reads the uffd, installs, and changes the states of pages.
+  let isNone: Bool
   private static let exclusive: UInt64 = 1 << 63
 
-  init(_ word: AtomicWord, _ mode: Mode) { self.word = mode == .severalReaders ? word : nil }
-  private init() { word = nil }
+  init(_ word: AtomicWord, _ mode: Mode) {
+    self.word = mode == .severalReaders ? word : nil
+    isNone = mode == .oneReader
+  }
+  private init() {
+    word = nil
+    isNone = true
+  }
 
   /// For a session that one reader serves, with all that it shares pages with: of a client, as a rule.
   static let none = Exclusion()
-
-  /// Only the thread that asks reads the uffd, installs, and changes the states of pages.
-  @inline(__always)
-  var isNone: Bool { word == nil }
 
   @inline(__always)
   func beginInstall() {

@@ -74,11 +74,11 @@ enum BackingPage: UInt8, CaseIterable {
     while !word.compareExchange(&found, found & ~(3 << shift) | UInt64(bits) << shift) {}
   }
 
+  /// Sets these bits, too. No other thread changes the table.
   @inline(__always)
-  fileprivate func raiseBits(_ page: UInt64, _ bits: UInt8, _ alone: Bool) {
+  fileprivate func insertBits(_ page: UInt64, _ bits: UInt8) {
     let (word, shift) = locate(page)
-    let more = UInt64(bits) << shift
-    if alone { word.relaxed |= more } else { word.insert(more) }
+    word.relaxed |= UInt64(bits) << shift
   }
 
   /// Changes one page from `old` to `new`; false if it is not `old`.
@@ -176,10 +176,12 @@ extension PageStates {
   @inline(__always)
   func set(_ page: UInt64, _ state: RegionPage) { setBits(page, state.rawValue) }
 
-  /// Makes an unmapped page a mapped one; what is more than mapped stays. `alone`: no other thread changes
-  /// this table, and a locked instruction would be a tenth of what a fault costs us.
+  /// Makes an unmapped page a mapped one. `alone`: no other thread changes this table, and a locked instruction
+  /// would be a tenth of what a fault costs us.
   @inline(__always)
-  func setMapped(_ page: UInt64, alone: Bool) { raiseBits(page, RegionPage.mapped.rawValue, alone) }
+  func setMapped(_ page: UInt64, alone: Bool) {
+    if alone { insertBits(page, RegionPage.mapped.rawValue) } else { set(page, .mapped) }
+  }
   @inline(__always)
   func backing(_ page: UInt64) -> BackingPage { BackingPage(bits: bits(page)) }
   @inline(__always)

@@ -67,7 +67,8 @@ extension Reader {
     let wakes = exclusion.isNone
     let result: CallResult
     switch unsafe folio.kind {
-    case .lent: result = unsafe calls.copy(to: start, from: folio.memory!, length: granule, wakes: wakes)
+    case .lent:
+      result = unsafe calls.copy(to: start, from: folio.memory!, length: granule, wakes: wakes)
     case .staged:
       result = unsafe calls.copy(to: start, from: staging.base, length: granule, wakes: wakes)
     default: result = calls.zero(start, length: granule, wakes: wakes)
@@ -121,7 +122,8 @@ extension Reader {
     let granule = unsafe region.pointee.granule
     guard let backing = unsafe region.pointee.backing,
       unsafe region.pointee.shape.arrivesFilled
-        || (region.pointee.shape.fillsBacking && region.backingState(fault.pointee.page) == .present),
+        || (region.pointee.shape.fillsBacking
+          && region.backingState(fault.pointee.page) == .present),
       unsafe instance.pointee.looksUpHere, let slot = unsafe questions.next,
       unsafe mostAround <= 1 || isAlone(region, fault.pointee.page, .lookUp)
     else { return false }
@@ -147,6 +149,7 @@ extension Reader {
       unsafe lookedUpSlowly(fault, .ok)
       return true
     }
+    if !wakes { calls.wake(start, length: granule) }
     counters.add(.continued, granule)
     unsafe questions.renew(slot)
     return true
@@ -203,7 +206,9 @@ extension Reader {
   }
 
   @inline(never)
-  private mutating func lookedUpSlowly(_ fault: UnsafeMutablePointer<MergedFault>, _ status: uffd_status) {
+  private mutating func lookedUpSlowly(
+    _ fault: UnsafeMutablePointer<MergedFault>, _ status: uffd_status
+  ) {
     guard let question = unsafe ask(fault, .lookUp) else { return }
     unsafe lookedUp(question, status)
   }

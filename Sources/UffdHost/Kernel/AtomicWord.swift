@@ -28,9 +28,6 @@ import CLinux
   }
   @inline(__always) @discardableResult
   func add(_ value: UInt64) -> UInt64 { unsafe clinux_fetch_add(word, value) }
-  /// Sets these bits, too.
-  @inline(__always)
-  func insert(_ bits: UInt64) { _ = unsafe clinux_fetch_or(word, bits) }
   @inline(__always) @discardableResult
   func exchange(_ value: UInt64) -> UInt64 { unsafe clinux_exchange(word, value) }
 }
