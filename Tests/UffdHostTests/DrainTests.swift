@@ -42,6 +42,29 @@ struct DrainTests {
     }
   }
 
+  @Test(
+    "by all readers: each has a part in it, and each granule is asked for once", arguments: [2, 3])
+  func shared(_ readers: Int) async {
+    await #expect(processExitsWith: .success) { [readers] in
+      let scene = try Scene(.parallel, .with { $0.readers = readers })
+      let granules: UInt64 = 4_096
+      func parts(_ name: Counters.Name) -> [UInt64] {
+        (0..<readers).map { scene.host.session.readers[$0].counters.get(name) }
+      }
+      let region = try scene.open(.anon, granules: granules).map()
+      try region.drain()
+      #expect(parts(.copied).allSatisfy { $0 > 0 }, "\(parts(.copied))")
+      #expect(parts(.copied).reduce(0, +) == granules * 4_096)
+      #expect(scene.state[\.answered] == granules)
+      #expect(region.difference() == -1)
+      let instance = try scene.open(.shmem, granules: granules)
+      try instance.publish(firstGranule: 1, count: granules - 2)
+      #expect(parts(.published).allSatisfy { $0 > 0 }, "\(parts(.published))")
+      #expect(parts(.published).reduce(0, +) == (granules - 2) * 4_096)
+      #expect(scene.state[\.answered] == 2 * granules - 2)
+    }
+  }
+
   @Test("while 8 threads touch it", arguments: [1, 3])
   func underLoad(_ readers: Int) async {
     await #expect(processExitsWith: .success) { [readers] in

@@ -127,8 +127,8 @@ static inline uint64_t clinux_now(void) {
 /* --- Atomic words in raw memory ------------------------------------------------------------------- */
 
 /*
- * `yes` or `no` without a branch: for a condition that the CPU guesses wrong every second time. Nothing in Swift keeps
- * the optimizer from making a branch of it.
+ * `yes` or `no` without a branch: for a condition that the CPU guesses wrong every second time. Nothing in Swift
+ * keeps the optimizer from making a branch of it.
  */
 static inline uint64_t clinux_select(int condition, uint64_t yes, uint64_t no) {
   return __builtin_unpredictable(condition) ? yes : no;

@@ -37,26 +37,34 @@ extension Reader {
     while low > choice.pages.lowerBound, unsafe isAlike(question, region, low - 1, action) {
       low -= 1
     }
-    let end = unsafe min(choice.pages.upperBound, region.pointee.states.count)
+    let instance = unsafe question.pointee.instance!
+    let isPrompt = unsafe instance.isPrompt
+    // A run that has gone on for long: as much again, in an install of its own behind the fault's.
+    let isLong =
+      action == .fill && isPrompt && choice.window == limits.most && limits.most * 2 <= mostAround
+      && choice.pages.lowerBound == fault.lowerBound
+    let stop = unsafe min(choice.pages.upperBound, region.pointee.states.count)
+    let end = unsafe isLong ? min(stop + limits.most, region.pointee.states.count) : stop
     while high < end, unsafe isAlike(question, region, high, action) { high += 1 }
     streams.note(choice, low..<high)
     if low == fault.lowerBound && high == fault.upperBound { return nil }
     let base = unsafe region.pointee.firstPgoff
     let wanted = (base + fault.lowerBound)..<(base + fault.upperBound)
-    let instance = unsafe question.pointee.instance!
     if action == .lookUp, unsafe !instance.pointee.looksUpHere { return nil }
     // Where a worker must account zeroes they are not worth it.
     if action == .fillZero, unsafe !instance.pointee.isDirect, unsafe publishes(question) {
       return nil
     }
-    if action == .fill, unsafe !instance.isPrompt {
+    if action == .fill, !isPrompt {
       return Company(
         before: (base + low)..<wanted.lowerBound, behind: wanted.upperBound..<(base + high))
     }
     unsafe question.pointee.wanted = wanted
     unsafe question.pointee.pgoff = base + low
-    unsafe question.pointee.count = high - low
-    return nil
+    unsafe question.pointee.count = min(high, max(stop, fault.upperBound)) - low
+    if high <= stop { return nil }
+    return Company(
+      before: wanted.lowerBound..<wanted.lowerBound, behind: (base + stop)..<(base + high))
   }
 
   /// Extends a question over a piece of which most is there. What is there, or must be treated otherwise, is

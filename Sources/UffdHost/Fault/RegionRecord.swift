@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the fault path knows of a region, and the table that finds it by address.
-import CLinux
 import Synchronization
 
 /// One region. That of this process is owned by `Region` and freed after every reader has confirmed that it
@@ -154,8 +153,8 @@ struct RegionGap {
     var length = UInt64(bitPattern: Int64(count))
     while length > 1 {
       let half = length >> 1
-      let isBelow: Int32 = unsafe starts[Int(low &+ half)] <= address ? 1 : 0
-      low = clinux_select(isBelow, low &+ half, low)
+      let isBelow = unsafe starts[Int(low &+ half)] <= address
+      low = pick(isBelow, low &+ half, low)
       length &-= half
     }
     let isBelow = unsafe length == 1 && starts[Int(low)] <= address
