@@ -54,6 +54,18 @@ struct Server: Sendable {
     (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(child.pid)/fd").count) ?? -1
   }
 
+  /// How many it has once it is through with its own beginning, which opens some and closes others.
+  func settledDescriptors() async throws -> Int {
+    var (count, looks) = (descriptors, 0)
+    for _ in 0..<1000 where looks < 20 {
+      try await Task.sleep(for: .milliseconds(10))
+      let now = descriptors
+      looks = now == count ? looks + 1 : 0
+      count = now
+    }
+    return count
+  }
+
   /// Waits until it has as many descriptors as it had before its clients came.
   func expectDescriptors(_ before: Int, _ story: String = "") async throws {
     for _ in 0..<1000 where descriptors != before { try await Task.sleep(for: .milliseconds(10)) }
@@ -214,12 +226,7 @@ struct Service: Sendable {
         return child.send(SIGTERM)
       }
       let server = Server(child: child, socket: socket, object: object, client: programs.client)
-      var before = server.descriptors
-      // It may still be busy with its own beginning.
-      for _ in 0..<10 {
-        try await Task.sleep(for: .milliseconds(10))
-        before = max(before, server.descriptors)
-      }
+      let before = try await server.settledDescriptors()
       try await body(server)
       if isLeftAlone { return }
       try await server.expectDescriptors(before)

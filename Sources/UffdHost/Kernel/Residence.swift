@@ -10,25 +10,28 @@ private let aroundBytes: UInt64 = 64 << 10
 /// COPY to find, page by page.
 ///
 /// MADV_POPULATE_READ looks at every page on its own (faultin_page, follow_page_pte), which costs more than
-/// mapping it. So it is asked for one page of each aligned 64 KiB, and the kernel maps its neighbours that are in
-/// the page cache (do_fault_around). What that leaves, because it was not in the page cache or the kernel is
-/// set otherwise, is looked for (PAGEMAP_SCAN) and populated.
+/// mapping it. So it is asked for one page that is not mapped, the kernel maps its neighbours that are in the
+/// page cache (do_fault_around), and the next one is looked for. Where these were the aligned 64 KiB and no more,
+/// as for files in small folios, the others are asked for without a look, for a look costs as much as they do.
 func makeResident(_ start: UnsafeRawPointer, length: UInt64) {
   let address = UInt64(UInt(bitPattern: start))
   var page = address & ~(pageBytes - 1)
   // No user memory is near the end of what an address can say.
   guard page > 0, length > 0, length <= UInt64.max / 2, address <= UInt64.max / 2 else { return }
   let end = (address + length + pageBytes - 1) & ~(pageBytes - 1)
-  var window = page
-  while window < end {
-    populate(window, pageBytes)
-    window = (window | (aroundBytes - 1)) + 1
-  }
+  var window: UInt64?
   while page < end {
     guard let next = firstUnmapped(from: page, to: end) else { return populate(page, end - page) }
+    if next == window { populateWindows(from: next, to: end) }
     if next < end { populate(next, pageBytes) }
+    window = window == nil ? (next | (aroundBytes - 1)) + 1 : 0
     page = next + pageBytes
   }
+}
+
+/// A page of each aligned 64 KiB.
+private func populateWindows(from start: UInt64, to end: UInt64) {
+  for page in stride(from: start, to: end, by: Int(aroundBytes)) { populate(page, pageBytes) }
 }
 
 private func populate(_ start: UInt64, _ length: UInt64) {
