@@ -116,8 +116,7 @@ import UffdPluginABI
     if let error = instance.objection(query) { throw error }
   }
 
-  /// Fills everything that is missing, by all readers of the host, then stops watching: from now on the region is
-  /// ordinary memory.
+  /// Fills everything that is missing, then stops watching: from now on the region is ordinary memory.
   ///
   /// Throws `.service` if granules could not be filled, or the region was detached meanwhile. What could
   /// not be filled is poisoned (or the process is gone, by the host's policy); under the policy `hold` the

@@ -126,14 +126,6 @@ static inline uint64_t clinux_now(void) {
 
 /* --- Atomic words in raw memory ------------------------------------------------------------------- */
 
-/*
- * `yes` or `no` without a branch: for a condition that the CPU guesses wrong every second time. Nothing in Swift
- * keeps the optimizer from making a branch of it.
- */
-static inline uint64_t clinux_select(int condition, uint64_t yes, uint64_t no) {
-  return __builtin_unpredictable(condition) ? yes : no;
-}
-
 static inline uint64_t clinux_load_relaxed(const uint64_t *word) {
   return __atomic_load_n(word, __ATOMIC_RELAXED);
 }
@@ -165,6 +157,16 @@ static inline void clinux_relax(void) {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #endif
+}
+
+/* --- Hints to the compiler ------------------------------------------------------------------------ */
+
+/*
+ * `yes` or `no` without a branch: for a condition that the CPU guesses wrong every second time. Nothing in Swift
+ * keeps the optimizer from making a branch of it.
+ */
+static inline uint64_t clinux_select(int condition, uint64_t yes, uint64_t no) {
+  return __builtin_unpredictable(condition) ? yes : no;
 }
 
 #pragma clang diagnostic pop

@@ -82,6 +82,11 @@ enum : uint64_t {
   CLINUX_REGISTER_MINOR = 4,
 };
 
+/* Mode of COPY, ZEROPAGE and CONTINUE: whoever sleeps on the range sleeps on. */
+enum : uint64_t {
+  CLINUX_DONTWAKE = 1,
+};
+
 /* Bit of each ioctl in uffdio_register.ioctls. */
 enum : uint64_t {
   CLINUX_IOCTL_WAKE = 1ull << 0x02,

@@ -5,7 +5,7 @@
 // A fault costs some 9 us and a page that is copied along 1 us, so that pages which will be touched are
 // cheap to take along, and all others are a loss of time and of memory. Hence: nothing for a fault that
 // continues no run, twice as much each time a run goes on where it was left, and up to the length of one
-// install.
+// install; of a long run that is copied, another install behind it (Reader+Around).
 
 /// What limits the pages that one fault settles.
 struct AroundLimits: Equatable {

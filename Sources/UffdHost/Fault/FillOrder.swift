@@ -70,7 +70,8 @@ import Synchronization
   }
 
   /// The same by several readers: each takes a share whenever it has filled one, for one of them may have a CPU
-  /// to itself and the next one not.
+  /// to itself and the next one not. By one, where workers fetch: they are what it waits for, and pieces of
+  /// several readers would wait behind each other while their deadlines run.
   static func shared(
     among readers: Int, region: UnsafeMutablePointer<RegionRecord>?,
     instance: UnsafeMutablePointer<InstanceRecord>, backing: UnsafeMutablePointer<BackingRecord>?,
@@ -78,7 +79,9 @@ import Synchronization
   ) -> [FillOrder] {
     let share = unsafe max(1, FillShares.bytes / instance.pointee.granule)
     // Every so manieth granule is counted from the first.
-    let parts = stride > 1 ? 1 : min(readers, Int((UInt64(pgoffs.count) + share - 1) / share))
+    let parts =
+      unsafe stride > 1 || !instance.pointee.isInline
+      ? 1 : min(readers, Int((UInt64(pgoffs.count) + share - 1) / share))
     guard parts > 1 else {
       return unsafe [
         FillOrder(

@@ -41,8 +41,9 @@ extension Reader {
     let isPrompt = unsafe instance.isPrompt
     // A run that has gone on for long: as much again, in an install of its own behind the fault's.
     let isLong =
-      action == .fill && isPrompt && choice.window == limits.most && limits.most * 2 <= mostAround
-      && choice.pages.lowerBound == fault.lowerBound
+      unsafe action == .fill && isPrompt && choice.window == limits.most
+      && limits.most * 2 <= mostAround && choice.pages.lowerBound == fault.lowerBound
+      && mayFetch(instance)
     let stop = unsafe min(choice.pages.upperBound, region.pointee.states.count)
     let end = unsafe isLong ? min(stop + limits.most, region.pointee.states.count) : stop
     while high < end, unsafe isAlike(question, region, high, action) { high += 1 }

@@ -15,10 +15,10 @@
 extension Reader {
   /// Reads the session that is attended to, serving what it finds: until its queue is empty, or others have
   /// waited long enough.
-  mutating func readMessages() {
+  mutating func readMessages(atMost reads: Int = Reader.readsPerTurn) {
     let batch = unsafe session == local ? localBatch : Self.largestBatch
     let room = batch * UffdMessage.size
-    for _ in 0..<Self.readsPerTurn {
+    for _ in 0..<reads {
       let asked = beginTiming()
       exclusion.beginReading()
       let length = unsafe calls.read(messages, room)
@@ -31,9 +31,8 @@ extension Reader {
       if count == 0 { return unreadable(length) }
       serveFaults(merged)
       if asked != 0 { endTiming(asked, merged) }
-      // A read that returned fewer than fit has emptied the queue. That a single one has not the poller says,
-      // which does not keep the others from installing, as a read does.
-      if count < batch || batch == 1 { return }
+      // A read that returned fewer than fit has emptied the queue.
+      if count < batch { return }
     }
   }
 

@@ -231,7 +231,10 @@ struct PollerBox: @unchecked Sendable {
     // It may have ended earlier in this very turn; it is freed at the end of it.
     if unsafe session.pointee.hasEnded { return }
     unsafe attend(session)
-    if tag & 7 == TagKind.messages.rawValue { readMessages() } else { unsafe hasExited(session) }
+    if tag & 7 != TagKind.messages.rawValue { return unsafe hasExited(session) }
+    // Whether a single message was the last one the poller says, which does not keep other readers from
+    // installing, as a read does.
+    unsafe readMessages(atMost: session == local && localBatch == 1 ? 1 : Self.readsPerTurn)
   }
 
   /// Buffers for runs of `length` bytes; grows them for the first region with such a granule.

@@ -28,7 +28,7 @@ final class ReaderPool: Sendable {
     ports = setups.map(\.port)
   }
 
-  /// The reader that makes changes which one reader makes for all: of the region table, of fills.
+  /// The reader that makes changes which one reader makes for all: of the region table.
   var first: ReaderPort { ports[0] }
   var count: Int { ports.count }
   subscript(index: Int) -> ReaderPort { ports[index] }

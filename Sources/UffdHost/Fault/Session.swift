@@ -63,8 +63,8 @@ package struct SessionTuning: Sendable {
     readers.performEverywhere(.forget(id))
   }
 
-  /// Fills in the background, with all readers, and waits for the end. The number of granules that could not be
-  /// filled.
+  /// Fills in the background, each order by a reader of its own, and waits for the end. The number of granules
+  /// that could not be filled.
   func fill(_ orders: [FillOrder]) -> UInt64 {
     for (index, order) in orders.enumerated() { readers[index].perform(.fill(order)) }
     for order in orders { order.done.wait() }

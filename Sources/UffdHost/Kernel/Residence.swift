@@ -19,19 +19,18 @@ func makeResident(_ start: UnsafeRawPointer, length: UInt64) {
   // No user memory is near the end of what an address can say.
   guard page > 0, length > 0, length <= UInt64.max / 2, address <= UInt64.max / 2 else { return }
   let end = (address + length + pageBytes - 1) & ~(pageBytes - 1)
+  // Where the first aligned 64 KiB end that were asked for.
   var window: UInt64?
   while page < end {
     guard let next = firstUnmapped(from: page, to: end) else { return populate(page, end - page) }
-    if next == window { populateWindows(from: next, to: end) }
-    if next < end { populate(next, pageBytes) }
-    window = window == nil ? (next | (aroundBytes - 1)) + 1 : 0
+    if next == window {
+      for page in stride(from: next, to: end, by: Int(aroundBytes)) { populate(page, pageBytes) }
+    } else if next < end {
+      populate(next, pageBytes)
+    }
+    if window == nil { window = (next | (aroundBytes - 1)) + 1 }
     page = next + pageBytes
   }
-}
-
-/// A page of each aligned 64 KiB.
-private func populateWindows(from start: UInt64, to end: UInt64) {
-  for page in stride(from: start, to: end, by: Int(aroundBytes)) { populate(page, pageBytes) }
 }
 
 private func populate(_ start: UInt64, _ length: UInt64) {

@@ -53,17 +53,14 @@ struct CallResult {
       fd, destination, UInt64(UInt(bitPattern: source)), length, Self.mode(wakes), &done)
     return CallResult(error: -result, done: done)
   }
-  /// The bit is the first one of all three calls.
-  @inline(__always)
-  private static func mode(_ wakes: Bool) -> UInt64 { wakes ? 0 : 1 }
-  /// UFFDIO_ZEROPAGE.
+  /// UFFDIO_ZEROPAGE. `wakes` as for `copy`.
   @inline(__always)
   func zero(_ start: UInt64, length: UInt64, wakes: Bool = true) -> CallResult {
     var done: Int64 = 0
     let result = unsafe table.pointee.zeropage(fd, start, length, Self.mode(wakes), &done)
     return CallResult(error: -result, done: done)
   }
-  /// UFFDIO_CONTINUE.
+  /// UFFDIO_CONTINUE. `wakes` as for `copy`.
   @inline(__always)
   func `continue`(_ start: UInt64, length: UInt64, wakes: Bool = true) -> CallResult {
     var done: Int64 = 0
@@ -77,6 +74,8 @@ struct CallResult {
     let result = unsafe table.pointee.poison(fd, start, length, 0, &done)
     return CallResult(error: -result, done: done)
   }
+  @inline(__always)
+  private static func mode(_ wakes: Bool) -> UInt64 { wakes ? 0 : CLINUX_DONTWAKE }
   /// UFFDIO_WAKE. Succeeds on any page-aligned range, mapped or not.
   @inline(__always)
   func wake(_ start: UInt64, length: UInt64) {
