@@ -15,7 +15,11 @@ struct ServerSubject {
     let folder = try Self.makeFolder()
     defer { unsafe rmdir(folder) }
     let socket = folder + "/socket"
-    defer { unsafe unlink(socket) }
+    // The server leaves its lock beside the socket: whoever listens there next locks the same file.
+    defer {
+      unsafe unlink(socket)
+      unsafe unlink(socket + ".lock")
+    }
     // Whoever is killed at the end of its time cannot end it any more.
     let server = try Self.start(
       ["uffdhost", "serve", "--provider", job.library, "--listen", socket]
