@@ -6,11 +6,15 @@
  * share it). It knows nothing of providers, states, parked faults or failures.
  *
  *   one reader:       wait, read up to 16 messages, serve them; read again only after a full batch
- *   several readers:  one message at a time, so that each gets its share
+ *   several readers:  wait, read one message, serve it, so that each gets its share; read again where that brought
+ *                     something lately. A fault wakes the first reader and one more. Its thread is woken after the
+ *                     exclusion was left: woken by the install it would as a rule take this CPU, while the other
+ *                     readers spin for us
  */
 #define _GNU_SOURCE
 #include "internal.h"
 
+#include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,29 +78,35 @@ static void discard(struct cbench_server *server, uint64_t start, uint64_t end) 
   }
 }
 
-static inline void install(struct cbench_server *server, struct cbench_region *region, uint64_t address) {
+static inline void install(struct cbench_server *server, struct cbench_region *region, uint64_t address,
+                           const int several) {
   uint64_t page = server->page, start = address & ~(page - 1), offset = start - region->start;
-  uint64_t index = offset / page;
+  uint64_t index = offset / page, source = server->content + region->offset + offset;
+  uint64_t mode = several ? CLINUX_DONTWAKE : 0;
   enum cbench_operation operation = server->operation;
   int64_t done;
   int32_t result;
+  if (operation != CBENCH_ZERO && operation != CBENCH_CONTINUE) cbench_reach(source, page, page);
+  if (several) share(&server->exclusion);
   if (clinux_load_relaxed(&region->discarded[index / 64]) >> index % 64 & 1) operation = CBENCH_ZERO;
   switch (operation) {
-  case CBENCH_ZERO: result = server->calls->zeropage(server->uffd, start, page, 0, &done); break;
-  case CBENCH_CONTINUE: result = server->calls->continue_(server->uffd, start, page, 0, &done); break;
+  case CBENCH_ZERO: result = server->calls->zeropage(server->uffd, start, page, mode, &done); break;
+  case CBENCH_CONTINUE: result = server->calls->continue_(server->uffd, start, page, mode, &done); break;
   default:
-    cbench_reach(server->content + region->offset + offset, page, page);
-    result = server->calls->copy(server->uffd, start, server->content + region->offset + offset, page, 0, &done);
-    if (result == -EFAULT) result = server->calls->poison(server->uffd, start, page, 0, &done);
+    result = server->calls->copy(server->uffd, start, source, page, mode, &done);
+    if (result == -EFAULT) result = server->calls->poison(server->uffd, start, page, mode, &done);
   }
-  /* It is there already, or the client's memory is changing: the thread looks, and asks again. */
-  if (result == -EEXIST || result == -EAGAIN) server->calls->wake(server->uffd, start, page);
+  if (several) clinux_fetch_add(&server->exclusion, ~0ull);
+  /* EEXIST, EAGAIN: it is there already, or the client's memory is changing: the thread looks, and asks again. */
+  if (several || result == -EEXIST || result == -EAGAIN) server->calls->wake(server->uffd, start, page);
 }
 
-static inline void serve(struct cbench_server *server, const int several) {
+/* Reads `most` times at most, or until the queue is empty. Reads that brought something. */
+static inline int serve(struct cbench_server *server, const int several, int most) {
   _Alignas(64) struct uffd_msg messages[BATCH];
   const uint64_t room = sizeof *messages * (several ? 1 : BATCH);
-  for (;;) {
+  for (int reads = 0;; reads++) {
+    if (reads == most) return reads;
     if (several) exclude(&server->exclusion);
     int64_t length = server->calls->read(server->uffd, messages, room);
     uint64_t count = length > 0 ? (uint64_t)length / sizeof *messages : 0;
@@ -108,22 +118,20 @@ static inline void serve(struct cbench_server *server, const int several) {
     for (uint64_t i = 0; i < count; i++) {
       if (messages[i].event != UFFD_EVENT_PAGEFAULT) continue;
       struct cbench_region *region = find(server, messages[i].arg.pagefault.address);
-      if (!region) continue;
-      if (several) share(&server->exclusion);
-      install(server, region, messages[i].arg.pagefault.address);
-      if (several) clinux_fetch_add(&server->exclusion, ~0ull);
+      if (region) install(server, region, messages[i].arg.pagefault.address, several);
     }
-    if (count * sizeof *messages < room) return;
+    if (count * sizeof *messages < room) return reads;
   }
 }
 
-void cbench_server_drain(struct cbench_server *server) { serve(server, 0); }
+void cbench_server_drain(struct cbench_server *server) { serve(server, 0, INT_MAX); }
 
 /* --- Readers -------------------------------------------------------------------------------------------- */
 
-static int open_epoll(struct cbench_server *server) {
+static int open_epoll(struct cbench_server *server, int is_first) {
   int epoll = epoll_create1(EPOLL_CLOEXEC);
-  struct epoll_event uffd = {.events = EPOLLIN, .data.u64 = 0}, bell = {.events = EPOLLIN, .data.u64 = 1};
+  struct epoll_event uffd = {.events = is_first ? EPOLLIN : EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = 0};
+  struct epoll_event bell = {.events = EPOLLIN, .data.u64 = 1};
   if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, server->uffd, &uffd) ||
       epoll_ctl(epoll, EPOLL_CTL_ADD, server->bell, &bell))
     abort();
@@ -148,11 +156,16 @@ static inline int wait_for_messages(struct cbench_server *server, int epoll) {
 static void *read_messages(void *argument) {
   struct cbench_server *server = argument;
   clinux_set_thread_name("bench-reader");
-  int epoll = server->wait == CBENCH_EPOLL ? open_epoll(server) : -1;
+  int is_first = clinux_fetch_add(&server->started, 1) == 0;
+  int epoll = server->wait == CBENCH_EPOLL ? open_epoll(server, is_first) : -1;
   if (server->readers == 1)
-    while (wait_for_messages(server, epoll)) serve(server, 0);
-  else
-    while (wait_for_messages(server, epoll)) serve(server, 1);
+    while (wait_for_messages(server, epoll)) serve(server, 0, INT_MAX);
+  else {
+    /* A read that finds nothing keeps the others out: each sixteenth turn tries whether the queue is longer. */
+    int reads = 0;
+    for (unsigned turn = 0; wait_for_messages(server, epoll); turn++)
+      reads = serve(server, 1, reads > 1 ? BATCH : turn % 16 == 0 ? 2 : 1);
+  }
   if (epoll >= 0) close(epoll);
   return NULL;
 }
@@ -167,7 +180,7 @@ void cbench_serve_many(struct cbench_server *servers, uint32_t count) {
   }
   for (;;) {
     int found = epoll_wait(epoll, ready, BATCH, -1);
-    for (int i = 0; i < found; i++) serve(ready[i].data.ptr, 0);
+    for (int i = 0; i < found; i++) serve(ready[i].data.ptr, 0, INT_MAX);
   }
 }
 

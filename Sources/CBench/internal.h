@@ -60,6 +60,7 @@ struct cbench_server {
   uint64_t content; /* address of the mapped image */
   int image;        /* the peer reads it */
   struct cbench_region *regions;
+  uint64_t started; /* readers that have begun */
   _Alignas(64) uint64_t exclusion;
   pthread_t threads[CBENCH_MOST_READERS];
 };

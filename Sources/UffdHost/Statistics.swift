@@ -53,7 +53,7 @@ public struct Statistics: Sendable, Equatable {
   public var givenUp: UInt64 = 0
   /// Faults asleep at this moment with a timer, a ticket or a worker on our side.
   public var parkedNow: UInt64 = 0
-  /// Time of sampled faults (one in 64) in nanoseconds: inside the provider, inside the kernel's
+  /// Time of sampled faults (one in 256) in nanoseconds: inside the provider, inside the kernel's
   /// install calls, and how many samples.
   public var sampledProviderNanoseconds: UInt64 = 0
   public var sampledKernelNanoseconds: UInt64 = 0

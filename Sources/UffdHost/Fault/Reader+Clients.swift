@@ -267,7 +267,10 @@ extension Reader {
   @inline(never)
   mutating func unreadableFork(_ error: Errno) {
     let client = unsafe session.pointee.client?._withUnsafeGuaranteedRef { $0.id } ?? 0
-    if spare.spend() { return readMessages() }
+    if spare.spend() {
+      readMessages()
+      return
+    }
     reporter.cannotFollow(client, "fork", error.name)
     unsafe pause(session)
   }

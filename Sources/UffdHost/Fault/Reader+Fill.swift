@@ -81,9 +81,7 @@ extension Reader {
     let granule = unsafe instance.pointee.granule
     let length = unsafe question.pointee.count * granule
     guard ensureBuffers(length) else { return unsafe retryLater(question, .memory) }
-    sampleTick &+= 1
-    let isSampled = sampleTick & Self.sampleMask == 0
-    let asked = isSampled ? monotonicNanoseconds() : 0
+    let asked = beginSample()
     unsafe question.pointee.folio = unsafe emptyFolio()
     var request = unsafe folioRequest(
       pgoff: question.pointee.pgoff, count: question.pointee.count, granule: granule,
@@ -91,13 +89,13 @@ extension Reader {
       stagingLength: UInt64(staging.length))
     let status = unsafe instance.pointee.alloc!(
       instance.pointee.contentHandle, &request, question.pointer(to: \.folio)!)
-    if isSampled {
+    if asked != 0 {
       counters.add(.samples)
       counters.add(.providerNanoseconds, monotonicNanoseconds() - asked)
     }
     // What comes with any other status is no answer.
     if status != .ok { unsafe question.pointee.folio = unsafe emptyFolio() }
-    unsafe conclude(question, status, staging.base, isSampled)
+    unsafe conclude(question, status, staging.base, asked != 0)
   }
 
   /// Judges an answer and installs what it brought. `buffer` is the staging that the request offered.

@@ -14,11 +14,12 @@
 
 extension Reader {
   /// Reads the session that is attended to, serving what it finds: until its queue is empty, or others have
-  /// waited long enough.
-  mutating func readMessages(atMost reads: Int = Reader.readsPerTurn) {
+  /// waited long enough. The number of reads that brought something.
+  @discardableResult
+  mutating func readMessages(atMost most: Int = Reader.readsPerTurn) -> Int {
     let batch = unsafe session == local ? localBatch : Self.largestBatch
     let room = batch * UffdMessage.size
-    for _ in 0..<reads {
+    for reads in 0..<most {
       let asked = beginTiming()
       exclusion.beginReading()
       let length = unsafe calls.read(messages, room)
@@ -28,12 +29,16 @@ extension Reader {
       let merged = mergeFaults(count)
       exclusion.endReading()
       // Nothing: another reader took it, or its thread was interrupted and asks again later.
-      if count == 0 { return unreadable(length) }
+      if count == 0 {
+        unreadable(length)
+        return reads
+      }
       serveFaults(merged)
       if asked != 0 { endTiming(asked, merged) }
       // A read that returned fewer than fit has emptied the queue.
-      if count < batch { return }
+      if count < batch { return reads + 1 }
     }
+    return most
   }
 
   /// Each sixteenth turn of a client is timed: when it began, or 0.

@@ -37,19 +37,18 @@ extension Reader {
     let pgoff = unsafe region.pgoff(of: fault.pointee.page)
     guard unsafe !region.pointee.shape.fillsBacking, unsafe !region.pointee.shape.arrivesFilled,
       unsafe instance.pointee.isInline, unsafe instance.pointee.isDirect,
-      // A provider's answer that is timed is one to a question.
-      (sampleTick &+ 1) & Self.sampleMask != 0,
       let alloc = unsafe instance.pointee.alloc, unsafe !instance.isKnownZero(pgoff),
       ensureBuffers(granule), let slot = unsafe questions.next,
       unsafe mostAround <= 1 || isAlone(region, fault.pointee.page, .fill)
     else { return false }
-    sampleTick &+= 1
+    let asked = beginSample()
     var folio = unsafe emptyFolio()
     var request = unsafe folioRequest(
       pgoff: pgoff, count: 1, granule: granule, access: fault.pointee.access,
       ticket: questions.ticket(slot), staging: staging.base,
       stagingLength: UInt64(staging.length))
     let status = unsafe alloc(instance.pointee.contentHandle, &request, &folio)
+    let answered = asked == 0 ? 0 : monotonicNanoseconds()
     guard unsafe status == .ok && isUsual(folio, pgoff, region) else {
       unsafe concludeSlowly(fault, status, folio)
       return true
@@ -81,6 +80,7 @@ extension Reader {
       unsafe installSlowly(fault, folio, result)
       return true
     }
+    if asked != 0 { noteSample(asked, answered) }
     if !wakes { calls.wake(start, length: granule) }
     unsafe counters.add(folio.kind == .zero ? .zeroed : .copied, granule)
     counters.add(.provided, granule)
@@ -89,6 +89,13 @@ extension Reader {
     }
     unsafe questions.renew(slot)
     return true
+  }
+
+  @inline(never)
+  private mutating func noteSample(_ asked: UInt64, _ answered: UInt64) {
+    counters.add(.samples)
+    counters.add(.providerNanoseconds, answered - asked)
+    counters.add(.kernelNanoseconds, monotonicNanoseconds() - answered)
   }
 
   /// What `conclude` would let pass and install with one call.

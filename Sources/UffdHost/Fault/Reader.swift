@@ -118,17 +118,22 @@ struct PollerBox: @unchecked Sendable {
   private let careTimer: Timer
   var spare = SpareDescriptor()
   var isStopping = false
-  /// One fault in 64 is timed.
+  /// Turns of a uffd that others read too, and how many messages the last one brought.
+  private var shares: UInt32 = 0
+  private var lastShare = 0
+  /// One answer in 256 is timed, from the first on.
   var sampleTick: UInt32 = 0
-  static let sampleMask: UInt32 = 63
+  private static let sampleMask: UInt32 = 255
   /// Where lent memory was found to be none of this process's regions.
   var gap = RegionGap()
   /// A page was published since the parked questions were looked at.
   var hasPublished = false
 
   static let largestBatch = 16
-  /// Reads of one session before the next one has its turn.
+  /// Reads of one session before the next one has its turn, and where there is no next one: a look at the
+  /// poller costs as much as a dozen faults' bookkeeping.
   static let readsPerTurn = 4
+  static let readsAlone = 16
   /// One install is at most this long, or one granule: an event's sender waits while a COPY runs.
   static let largestRun: UInt64 = 256 << 10
 
@@ -176,8 +181,9 @@ struct PollerBox: @unchecked Sendable {
 
   /// Serves until the control thread says stop.
   mutating func run() {
+    var isBusy = true
     while !isStopping {
-      let count = poller.wait(nanoseconds: patience())
+      let count = poller.wait(nanoseconds: isBusy ? patience() : -1)
       var isRung = false
       for index in 0..<count {
         let tag = poller.tag(index)
@@ -187,16 +193,35 @@ struct PollerBox: @unchecked Sendable {
         default: takeTurn(tag)
         }
       }
-      if isRung { answerRequests() }
-      if questions.activeCount > 0 { revisitQuestions() }
-      if !fills.isEmpty { fillPiece() }
-      if isCareDue || nextCare != timedCare || !ended.isEmpty { lookAfterClients() }
-      port.counters.set(.parkedNow, UInt64(questions.activeCount))
+      // As a rule there was a fault, and it is served: then nothing else is looked at.
+      if isBusy || isRung || hasChores {
+        doChores(isRung)
+        isBusy = hasChores
+      }
     }
   }
 
+  /// Whether anything waits for this thread but messages.
+  @inline(__always)
+  private var hasChores: Bool {
+    mutating get {
+      questions.activeCount > 0 || !fills.isEmpty || isCareDue || nextCare != timedCare
+        || !ended.isEmpty
+    }
+  }
+
+  @inline(never)
+  private mutating func doChores(_ isRung: Bool) {
+    if isRung { answerRequests() }
+    if questions.activeCount > 0 { revisitQuestions() }
+    if !fills.isEmpty { fillPiece() }
+    if isCareDue || nextCare != timedCare || !ended.isEmpty { lookAfterClients() }
+    port.counters.set(.parkedNow, UInt64(questions.activeCount))
+  }
+
   /// How long the reader may sleep: for ever if nothing waits on it, else until the next timer.
-  private func patience() -> Int64 {
+  @inline(never)
+  private mutating func patience() -> Int64 {
     if !ended.isEmpty { return 0 }
     let next = questions.activeCount == 0 ? -1 : nanosecondsToNextTimer()
     guard !fills.isEmpty, let pause = pauseOfFills() else { return next }
@@ -224,6 +249,13 @@ struct PollerBox: @unchecked Sendable {
     UInt64(UInt(bitPattern: session)) | kind.rawValue
   }
 
+  /// When the provider was asked, if its answer is to be timed; else 0.
+  @inline(__always)
+  mutating func beginSample() -> UInt64 {
+    sampleTick &+= 1
+    return sampleTick & Self.sampleMask == 1 ? monotonicNanoseconds() : 0
+  }
+
   @inline(__always)
   private mutating func takeTurn(_ tag: UInt64) {
     let address = UInt(tag & ~7)
@@ -232,9 +264,18 @@ struct PollerBox: @unchecked Sendable {
     if unsafe session.pointee.hasEnded { return }
     unsafe attend(session)
     if tag & 7 != TagKind.messages.rawValue { return unsafe hasExited(session) }
-    // Whether a single message was the last one the poller says, which does not keep other readers from
-    // installing, as a read does.
-    unsafe readMessages(atMost: session == local && localBatch == 1 ? 1 : Self.readsPerTurn)
+    if unsafe session == local && localBatch == 1 { return takeShare() }
+    readMessages(atMost: clients.count > 1 ? Self.readsPerTurn : Self.readsAlone)
+  }
+
+  /// A message, of a uffd that others read too. Whether it was the last one the poller says, which does not
+  /// keep them from installing, as a read does; each sixteenth time is tried whether there are as many
+  /// messages as to make reading on the better choice.
+  @inline(__always)
+  private mutating func takeShare() {
+    shares &+= 1
+    lastShare = readMessages(
+      atMost: lastShare > 1 ? Self.largestBatch : shares & 15 == 0 ? 2 : 1)
   }
 
   /// Buffers for runs of `length` bytes; grows them for the first region with such a granule.
