@@ -152,6 +152,26 @@ static void growth_silent(void) {
   fill(uffd, pages + probe_page);
 }
 
+static int64_t copy_protected(int uffd, char *start, uint64_t length) {
+  int64_t done;
+  void *source = mmap(NULL, probe_page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return probe_copy_done(uffd, start, source, length, UFFDIO_COPY_MODE_WP | UFFDIO_COPY_MODE_DONTWAKE, &done);
+}
+
+static void one_mapping(void) {
+  int uffd = probe_uffd(0), file = probe_memfd(4 * probe_page);
+  char *both[] = {probe_anonymous(4 * probe_page), probe_map(file, 4 * probe_page, MAP_SHARED)};
+  for (int i = 0; i < 2; i++) {
+    char *pages = both[i];
+    probe_register(uffd, pages, 4 * probe_page, CLINUX_REGISTER_MISSING);
+    probe_expect_code(copy_protected(uffd, pages, 4 * probe_page), -EINVAL, "COPY over one mapping");
+    munmap(pages + 2 * probe_page, probe_page);
+    probe_expect_code(copy_protected(uffd, pages, 2 * probe_page), -EINVAL, "COPY up to the hole");
+    probe_expect_code(copy_protected(uffd, pages, 4 * probe_page), -ENOENT, "COPY over the hole");
+    probe_expect_fault_at(uffd, pages, PROBE_MISSING, "a page after that");
+  }
+}
+
 /* Moves all of the memory and leaves the old place mapped; the only event is read. */
 static void leave_behind(int uffd, struct probe_remapping *moves) {
   moves->flags |= MREMAP_DONTUNMAP;
@@ -205,6 +225,10 @@ static const struct kernel_probe probes[] = {
      remap_waiter},
     {"growth-silent", "mremap that grows in place sends no event; the tail is registered and missing",
      growth_silent},
+    {"one-mapping",
+     "COPY with write protection where none is registered is EINVAL in one mapping, ENOENT beyond it, and does"
+     " nothing",
+     one_mapping},
     {"dontunmap", "MREMAP_DONTUNMAP sends REMAP alone; the old place stays registered and is missing",
      dontunmap},
     {"dontunmap-shared",

@@ -50,6 +50,29 @@ struct LayoutTests {
     }
   }
 
+  @Test("a region in many pieces", arguments: both)
+  func many(_ dialect: String) async throws {
+    try await Service.of("anon").run { server in
+      try await server.play("unmap-many --bytes 16M --dialect \(dialect)")
+    }
+  }
+
+  @Test(
+    "memory that is touched before it is handed over waits for its content",
+    arguments: ["anon", "shmem"], ["above", "below"])
+  func early(_ memory: String, _ mode: String) async throws {
+    try await Service.of(memory).run { server in
+      try await server.play("early --bytes 2M --dialect native --memory \(memory) --mode \(mode)")
+    }
+  }
+
+  @Test("memory that looks grown, and was touched, is refused when it is handed over")
+  func earlyBehind() async throws {
+    try await Service.of("anon").run { server in
+      try await server.play("early-adjacent --bytes 2M --dialect native")
+    }
+  }
+
   @Test("mremap: moved, grown, shrunk, in part, without unmapping", arguments: both)
   func remap(_ dialect: String) async throws {
     try await Service.of("anon").run { server in

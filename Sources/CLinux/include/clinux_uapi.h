@@ -85,6 +85,7 @@ enum : uint64_t {
 /* Mode of COPY, ZEROPAGE and CONTINUE: whoever sleeps on the range sleeps on. */
 enum : uint64_t {
   CLINUX_DONTWAKE = 1,
+  CLINUX_COPY_WP = 2, /* of COPY alone: write-protected from the start */
 };
 
 /* Bit of each ioctl in uffdio_register.ioctls. */

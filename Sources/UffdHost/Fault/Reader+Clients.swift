@@ -117,11 +117,7 @@ extension Reader {
     poller.remove(client.uffd.fd)
     if client.isExitWatched, let pidfd = client.identity.pidfd { poller.remove(pidfd.fd) }
     client.isExitWatched = false
-    while let region = unsafe session.pointee.table.last {
-      unsafe forget(region.pointee.id)
-      unsafe session.pointee.table.remove(region.pointee.id)
-      unsafe free(region)
-    }
+    clearTable()
     for drain in drains where drain.client === client {
       drain.completion?(HostError(.service, "client \(client.id) ended before it was filled"))
     }
@@ -178,7 +174,15 @@ extension Reader {
       return
     }
     for region in addition.plan.regions {
-      // What grew into the place was never handed over.
+      // What grew into the place was never handed over. Where it was touched it has zeroes now, which no
+      // content can replace.
+      if showsZeroes(region.start..<(region.start + region.length)) {
+        addition.error = HostError(
+          .usage,
+          "\(ClientPlan.name(region)) was touched before it was handed over and read zero; hand memory over"
+            + " before anything touches it")
+        return
+      }
       cut(region.start..<(region.start + region.length), onlyGrown: true)
       if unsafe session.pointee.table.overlaps(region.start, region.length) {
         addition.error = HostError(
@@ -199,18 +203,19 @@ extension Reader {
     }
   }
 
+  /// Forgets every region of the session that is attended to.
+  private mutating func clearTable() {
+    let all = regions(meeting: 0..<UInt64.max)
+    retire(all)
+    for place in all { unsafe free(place.region) }
+  }
+
   /// Leaves a client alone: nothing is read or installed any more, and its uffd stays open until it ends.
   private mutating func detach(_ client: Client) {
-    let session = unsafe client.record
     poller.remove(client.uffd.fd)
     client.enter(.detached)
-    while let region = unsafe session.pointee.table.last {
-      unsafe forget(region.pointee.id)
-      unsafe session.pointee.table.remove(region.pointee.id)
-      // Who slept on it asks again, whoever reads the uffd now.
-      unsafe calls.wake(region.pointee.start, length: region.pointee.length)
-      unsafe free(region)
-    }
+    // Who slept on one asks again, whoever reads the uffd now.
+    clearTable()
     drains.removeAll { $0.client === client }
     endPrefetches(of: client)
   }

@@ -31,15 +31,39 @@ extension Reader {
   }
 
   /// Drops every question about a region that is being detached.
-  mutating func forget(_ id: UInt64) {
+  mutating func forget(_ id: UInt64) { unsafe forget { unsafe $0.pointee.id == id } }
+
+  /// Takes regions of the session that is attended to off its table, drops every question about them, and
+  /// wakes who sleeps there. The records are still the caller's to free.
+  mutating func retire(_ regions: [RecordPointer]) {
+    guard let first = unsafe regions.first?.region, let last = unsafe regions.last?.region else {
+      return
+    }
+    for place in regions { unsafe place.region.pointee.isRetired = true }
+    // What goes lies together, as a rule: a run at a time, from behind.
+    let places = unsafe session.pointee.table.places(meeting: first.pointee.start..<last.end)
+    var end = places.upperBound
+    while end > places.lowerBound {
+      var begin = end
+      while begin > places.lowerBound,
+        unsafe session.pointee.table.regions[begin - 1].pointee.isRetired
+      {
+        begin -= 1
+      }
+      if begin < end { unsafe session.pointee.table.remove(begin..<end) }
+      end = min(begin, end - 1)
+    }
+    unsafe forget { unsafe $0.pointee.isRetired }
+    unsafe calls.wake(first.pointee.start, length: last.end - first.pointee.start)
+  }
+
+  private mutating func forget(where isGone: (UnsafeMutablePointer<RegionRecord>) -> Bool) {
     var index = questions.activeCount - 1
     while index >= 0 {
       defer { index -= 1 }
       guard index < questions.activeCount else { continue }
       let question = unsafe questions.slots + Int(questions.active[index])
-      guard let region = unsafe question.pointee.region, unsafe region.pointee.id == id else {
-        continue
-      }
+      guard let region = unsafe question.pointee.region, unsafe isGone(region) else { continue }
       switch unsafe question.pointee.phase {
       case .working: unsafe abandon(question, nil)
       case .busy:
@@ -49,11 +73,12 @@ extension Reader {
       case .free, .asking, .abandoned: break
       }
     }
-    for order in fills where unsafe order.region?.pointee.id == id {
+    fills.removeAll { order in
+      guard let region = unsafe order.region, unsafe isGone(region) else { return false }
       order.drop()
       order.finish()
+      return true
     }
-    fills.removeAll { unsafe $0.region?.pointee.id == id }
   }
 
   /// Ends a question whose region is gone.

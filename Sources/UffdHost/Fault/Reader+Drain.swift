@@ -123,24 +123,19 @@ extension Reader {
   /// UNREGISTER wakes who waits for missing pages, and nobody else.
   private mutating func letGo(_ drain: ClientDrain, _ now: UInt64) {
     let client = drain.client
+    let covered = regions(meeting: 0..<UInt64.max).filter { unsafe drain.covers($0.region) }
     var poisoned: UInt64 = 0
-    var index = 0
-    while unsafe index < session.pointee.table.count {
-      let region = unsafe session.pointee.table.regions[index]
-      guard unsafe drain.covers(region) else {
-        index += 1
-        continue
-      }
-      let (start, length) = unsafe (region.pointee.start, region.pointee.length)
+    for place in covered {
+      let region = unsafe place.region
       poisoned +=
         unsafe region.pointee.states.count(ofBits: RegionPage.poisoned.rawValue)
         * region.pointee.granule
-      if let error = client.unregister(start, length) { reporter.notReleased(client.id, error) }
-      unsafe session.pointee.table.remove(region.pointee.id)
-      unsafe forget(region.pointee.id)
-      calls.wake(start, length: length)
-      unsafe free(region)
+      if let error = unsafe client.unregister(region.pointee.start, region.pointee.length) {
+        reporter.notReleased(client.id, error)
+      }
     }
+    retire(covered)
+    for place in covered { unsafe free(place.region) }
     drain.poisonedBytes = poisoned
     drain.isLettingGo = true
     if drain.range != nil {

@@ -30,9 +30,12 @@ extension Reader {
   /// Takes what lies in `range` out of every region, or of those alone that grew and were never handed
   /// over. What is left of a region goes on.
   mutating func cut(_ range: Range<UInt64>, onlyGrown: Bool) {
-    for place in regions(meeting: range) {
+    let gone = regions(meeting: range).filter {
+      unsafe !onlyGrown || $0.region.pointee.shape.readsZero
+    }
+    retire(gone)
+    for place in gone {
       let region = unsafe place.region
-      if unsafe onlyGrown && !region.pointee.shape.readsZero { continue }
       let count = unsafe region.pointee.states.count
       let first =
         unsafe range.lowerBound <= region.pointee.start
@@ -40,20 +43,12 @@ extension Reader {
       let last =
         unsafe range.upperBound >= region.end
         ? count : region.page(of: range.upperBound - 1) + 1
-      unsafe retire(region)
       if first > 0 { unsafe insertPart(of: region, 0..<first, at: region.pointee.start) }
       if last < count {
         unsafe insertPart(of: region, last..<count, at: region.address(of: last))
       }
       unsafe free(region)
     }
-  }
-
-  /// Takes a region off the table and drops every question about it.
-  private mutating func retire(_ region: UnsafeMutablePointer<RegionRecord>) {
-    unsafe session.pointee.table.remove(region.pointee.id)
-    unsafe forget(region.pointee.id)
-    unsafe calls.wake(region.pointee.start, length: region.pointee.length)
   }
 
   /// A part of a region as a region of its own, at `start`; the pages keep their states.
@@ -84,13 +79,14 @@ extension Reader {
     unsafe session.pointee.client?._withUnsafeGuaranteedRef {
       $0.strangers.take(to..<(to + length))
     }
-    for place in regions(meeting: from..<end) {
+    let moved = regions(meeting: from..<end)
+    retire(moved)
+    for place in moved {
       let region = unsafe place.region
       let count = unsafe region.pointee.states.count
       let first = unsafe from <= region.pointee.start ? 0 : region.page(of: from)
       let last = unsafe end >= region.end ? count : region.page(of: end - 1) + 1
       let old = unsafe region.address(of: first)
-      unsafe retire(region)
       if first > 0 { unsafe insertPart(of: region, 0..<first, at: region.pointee.start) }
       if last < count {
         unsafe insertPart(of: region, last..<count, at: region.address(of: last))
@@ -120,17 +116,10 @@ extension Reader {
   }
 
   /// Listed before anything is changed.
-  private func regions(meeting range: Range<UInt64>) -> [RecordPointer] {
-    var found: [RecordPointer] = []
-    for index in unsafe 0..<session.pointee.table.count {
-      let region = unsafe session.pointee.table.regions[index]
-      if unsafe region.pointee.start < range.upperBound,
-        unsafe range.lowerBound < region.end
-      {
-        unsafe found.append(RecordPointer(region: region))
-      }
+  func regions(meeting range: Range<UInt64>) -> [RecordPointer] {
+    unsafe session.pointee.table.places(meeting: range).map { place in
+      unsafe RecordPointer(region: session.pointee.table.regions[place])
     }
-    return found
   }
 
   /// The place that pages were moved away from. Anonymous memory is empty there now; a file is what it was,
@@ -174,26 +163,60 @@ extension Reader {
         firstPgoff: 0, shape, backing: nil, memory, PageStates(memory.base, count: pages)))
   }
 
-  /// A fault where a region was: it is older than the unmapping, or the client has mapped other memory
-  /// there and will say which. Nothing may be installed before it does. Nil: no region was there; false: it
-  /// asks again at once.
-  private mutating func awaitsHandOff(_ client: Client, _ page: UInt64) -> Bool? {
-    guard client.strangers.wasLeft(page) else { return nil }
-    let isWaiting = client.strangers.await(page, monotonicNanoseconds())
-    if let next = client.strangers.next { nextCare = min(nextCare, next) }
-    return isWaiting
+  /// A fault in memory that is no region: the client may say any moment what it is. Nothing may be installed
+  /// before it does.
+  private mutating func awaitHandOff(_ client: Client, _ page: UInt64) {
+    if client.strangers.await(page, monotonicNanoseconds()) {
+      if let next = client.strangers.next { nextCare = min(nextCare, next) }
+    } else {
+      calls.wake(page, length: 4096)
+    }
+  }
+
+  /// Whether a page of what grew into `range` was mapped.
+  func showsZeroes(_ range: Range<UInt64>) -> Bool {
+    regions(meeting: range).contains { place in
+      let region = unsafe place.region
+      guard unsafe region.pointee.shape.readsZero else { return false }
+      let first = unsafe region.page(of: max(range.lowerBound, region.pointee.start))
+      let last = unsafe region.page(of: min(range.upperBound, region.end) - 1)
+      return (first...last).contains { unsafe region.pointee.states.region($0) != .unmapped }
+    }
   }
 
   /// Poisons a page that nobody knows content for; whoever touches it asks again where the kernel puts that
   /// off.
   func refuse(_ page: UInt64, _ client: UInt64) -> UnsafeMutablePointer<RegionRecord>? {
     reporter.strangeFault(client, page)
-    if !canPoison {
-      unsafe session.pointee.client?._withUnsafeGuaranteedRef { _ = $0.kill(reporter) }
-    } else if !calls.poison(page, length: 4096).succeeded {
-      calls.wake(page, length: 4096)
+    // How large its pages are nobody has said: of a huge page POISON of a part is refused (EINVAL).
+    let sizes: [UInt64] = canPoison ? [4096, 2 << 20, 1 << 30] : []
+    for size in sizes {
+      let result = calls.poison(page & ~(size - 1), length: size)
+      if result.error == Errno.EINVAL.rawValue { continue }
+      if !result.succeeded { calls.wake(page, length: 4096) }
+      return nil
     }
+    unsafe session.pointee.client?._withUnsafeGuaranteedRef { _ = $0.kill(reporter) }
     return nil
+  }
+
+  /// How far a region's mapping goes on behind it without a gap, in bytes: over `page`, at least, and half of
+  /// it, up to 64 MiB. How far exactly nobody says. Nil: `page` is no part of it.
+  private func growth(
+    of region: UnsafeMutablePointer<RegionRecord>, over page: UInt64
+  ) -> UInt64? {
+    let start = unsafe region.end
+    let granule = unsafe region.pointee.granule
+    let least = (page - start) / granule * granule + granule
+    let above = unsafe session.pointee.table.above(page)?.pointee.start ?? UInt64.max
+    guard least <= above - start else { return nil }
+    let behind = unsafe start - region.pointee.pageSize
+    var length = max(least, min(64 << 20, (above - start) / granule * granule))
+    while true {
+      if calls.isOneMapping(behind, length: start - behind + length) { return length }
+      if length == least { return nil }
+      length = max(least, length / 2 / granule * granule)
+    }
   }
 
   /// A fault in no region. In this process: its region was detached. Of a client: a mapping that grew
@@ -205,26 +228,18 @@ extension Reader {
       calls.wake(page, length: 4096)
       return nil
     }
+    // Of memory that was unmapped the fault is older than that, or other memory is there now.
+    guard let below = unsafe session.pointee.table.below(address),
+      let length = unsafe growth(of: below, over: page), length > 0,
+      unsafe client._withUnsafeGuaranteedRef({ !$0.strangers.wasLeft(page) })
+    else {
+      unsafe client._withUnsafeGuaranteedRef { awaitHandOff($0, page) }
+      return nil
+    }
     let id = unsafe client._withUnsafeGuaranteedRef { $0.id }
-    if let isWaiting = unsafe client._withUnsafeGuaranteedRef({ awaitsHandOff($0, page) }) {
-      if !isWaiting { calls.wake(page, length: 4096) }
-      return nil
-    }
-    guard let below = unsafe session.pointee.table.below(address) else {
-      return unsafe refuse(page, id)
-    }
     reporter.grew(id, address)
-    // A piece at a time: how far it grew nobody says.
     let start = unsafe below.end
-    let shift = unsafe below.pointee.granuleShift
-    let above = unsafe session.pointee.table.above(address)?.pointee.start ?? UInt64.max
-    let granule: UInt64 = 1 << shift
-    let wanted = max((address - start) / granule + 1, (64 << 20) / granule)
-    let length = min(wanted, (above - start) / granule) * granule
-    guard address < start + length else {
-      calls.wake(page, length: 4096)
-      return nil
-    }
+    let granule = unsafe below.pointee.granule
     guard unsafe isOfFile(below) else {
       unsafe insertEmpty(like: below, at: start, pages: length / granule)
       return unsafe session.pointee.table.find(address)

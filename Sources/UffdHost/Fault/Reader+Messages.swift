@@ -89,11 +89,11 @@ extension Reader {
 
   /// Marks what a client gave back. A granule that is only partly in the range still has content.
   mutating func discard(from start: UInt64, to end: UInt64) {
-    for index in unsafe 0..<session.pointee.table.count {
+    guard start < end else { return }
+    for index in unsafe session.pointee.table.places(meeting: start..<end) {
       let region = unsafe session.pointee.table.regions[index]
       let low = unsafe max(start, region.pointee.start)
       let high = unsafe min(end, region.end)
-      guard low < high else { continue }
       let granule = unsafe region.pointee.granule
       let first = unsafe (low - region.pointee.start + granule - 1) / granule
       let last = unsafe (high - region.pointee.start) / granule

@@ -29,6 +29,8 @@ import Synchronization
   /// Where its faults went on. Behind a pointer, so that a record stays small enough to be kept in
   /// registers.
   let streams = AccessStreams()
+  /// It is on its way out: see `Reader.retire`.
+  var isRetired = false
   /// When its last discard was read, in nanoseconds of CLOCK_MONOTONIC. Written while reading is excluded.
   var lastDiscard: UInt64 = 0
 
@@ -119,15 +121,14 @@ struct RegionGap {
     capacity = larger
   }
 
+  // A client may cut a region into as many as the kernel allows mappings: places are searched, not walked to,
+  // and what lies behind them is moved as a whole.
+
   mutating func insert(_ region: UnsafeMutablePointer<RegionRecord>) {
     if count == capacity { grow() }
     let start = unsafe region.pointee.start
-    var place = count
-    while place > 0, unsafe starts[place - 1] > start {
-      unsafe (regions + place).initialize(to: regions[place - 1])
-      unsafe (starts + place).initialize(to: starts[place - 1])
-      place -= 1
-    }
+    let place = countStarting(upTo: start)
+    move(from: place, to: place + 1)
     unsafe (regions + place).initialize(to: region)
     unsafe (starts + place).initialize(to: start)
     count += 1
@@ -135,14 +136,28 @@ struct RegionGap {
   }
 
   mutating func remove(_ id: UInt64) {
-    var kept = 0
-    for index in 0..<count where unsafe regions[index].pointee.id != id {
-      unsafe regions[kept] = unsafe regions[index]
-      unsafe starts[kept] = unsafe starts[index]
-      kept += 1
-    }
-    count = kept
+    let place = (0..<count).first { unsafe regions[$0].pointee.id == id }
+    if let place { remove(place..<(place + 1)) }
+  }
+
+  mutating func remove(_ places: Range<Int>) {
+    move(from: places.upperBound, to: places.lowerBound)
+    count -= places.count
     version += 1
+  }
+
+  private func move(from place: Int, to other: Int) {
+    unsafe (regions + other).update(from: regions + place, count: count - place)
+    unsafe (starts + other).update(from: starts + place, count: count - place)
+  }
+
+  /// The places of the regions that meet a range.
+  func places(meeting range: Range<UInt64>) -> Range<Int> {
+    guard !range.isEmpty else { return 0..<0 }
+    let upper = countStarting(upTo: range.upperBound - 1)
+    let lower = countStarting(upTo: range.lowerBound)
+    let meetsBelow = unsafe lower > 0 && regions[lower - 1].end > range.lowerBound
+    return (meetsBelow ? lower - 1 : lower)..<upper
   }
 
   /// How many regions start below `address`, or at it. What it finds for pages in random order no CPU

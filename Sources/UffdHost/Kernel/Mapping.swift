@@ -84,6 +84,15 @@ import Glibc
     unsafe clinux_madvise(base + Int(start), length, MADV_WILLNEED)
   }
 
+  /// A page that nobody can read, as low as it can be had: a range that begins there ends before one of the
+  /// same length elsewhere does. Never unmapped. Nil: there is no memory.
+  static let unreadable: UInt64? = {
+    let hint = unsafe UnsafeMutableRawPointer(bitPattern: 1 << 20)
+    let base = unsafe mmap(
+      hint, 4096, PROT_NONE, MAP_PRIVATE | Int32(MAP_ANONYMOUS) | MAP_NORESERVE, -1, 0)
+    return unsafe base == MAP_FAILED ? nil : UInt64(UInt(bitPattern: base))
+  }()
+
   /// Replaces the pages by an inaccessible reservation, so that a late access is SIGSEGV and the
   /// addresses are not handed to anybody else until the mapping goes away.
   func seal() {

@@ -53,6 +53,19 @@ struct CallResult {
       fd, destination, UInt64(UInt(bitPattern: source)), length, Self.mode(wakes), &done)
     return CallResult(error: -result, done: done)
   }
+  /// Whether [start, start + length) is in one mapping that is watched. Nothing is installed: a COPY that
+  /// write-protects is refused in a mapping that is not watched for that (EINVAL), after that it lies in one
+  /// was looked at (ENOENT), and elsewhere its source cannot be read (EFAULT).
+  func isOneMapping(_ start: UInt64, length: UInt64) -> Bool {
+    // A source that reaches above what can be mapped would be refused (EINVAL) before anything is looked at.
+    guard let source = Mapping.unreadable, source < start else { return false }
+    var done: Int64 = 0
+    let result = unsafe table.pointee.copy(
+      fd, start, source, length, CLINUX_DONTWAKE | CLINUX_COPY_WP, &done)
+    let error = Errno(-result)
+    return error == .EINVAL || error == .EFAULT || error == .EEXIST
+  }
+
   /// UFFDIO_ZEROPAGE. `wakes` as for `copy`.
   @inline(__always)
   func zero(_ start: UInt64, length: UInt64, wakes: Bool = true) -> CallResult {

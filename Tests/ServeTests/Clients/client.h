@@ -106,6 +106,8 @@ int send_with(int socket, const void *bytes, uint64_t length, const int *descrip
 const char *native_attach(struct client *client);
 /* Regions from `first` on join the session. */
 void native_add(struct client *client, uint64_t first);
+/* NULL, or why the server refuses. */
+const char *native_try_add(struct client *client, uint64_t first);
 void native_remove(struct client *client, const void *start, uint64_t length);
 void native_drain(struct client *client);
 uint64_t native_missing(struct client *client);
@@ -192,6 +194,7 @@ void count_latencies(uint64_t *samples, uint64_t count);
   X(discard_free, "free") X(discard_remove, "remove") X(discard_shared, "dontneed-shared") \
   X(discard_partly, "partly") X(storm, "storm") X(storm_drain, "storm-drain") X(unmap, "unmap") \
   X(unmap_asleep, "unmap-asleep") X(unmap_wide, "unmap-wide") X(unmap_anew, "unmap-anew") \
+  X(unmap_many, "unmap-many") X(early, "early") X(early_adjacent, "early-adjacent") \
   X(remap, "remap") X(fork_chain, "fork") X(fork_unseen, "fork-unseen") X(split, "split") \
   X(exec_away, "exec") X(killed, "kill") X(memcg, "memcg") X(truncated, "truncated") \
   X(unsealed, "unsealed") X(poison, "poison") X(asleep, "asleep") X(drained, "drained") \

@@ -124,6 +124,29 @@ void scenario_unmap_wide(void) {
   check_settled(client);
 }
 
+/* --- Many pieces -------------------------------------------------------------------------------- */
+
+/* Every second page is unmapped, so that each one between is a region of its own; then all of them with one call. */
+void scenario_unmap_many(void) {
+  struct client *client = client_open(UNMAP_EVENTS);
+  struct region *region = &client->regions[0];
+  uint64_t page = client->page, pages = PAGES(client, 0);
+  for (uint64_t i = 1; i < pages; i += 2) {
+    step("hole %lu", i);
+    if (munmap(region->start + i * page, page)) fail_errno("munmap");
+  }
+  step("a look at some of the pieces");
+  for (uint64_t i = 0; i < pages; i += pages / 64 * 2)
+    expect_pattern(region->start + i * page, page, region->offset + i * page);
+  uint64_t before = now_ns(), word;
+  step("unmapping all pieces but the last one");
+  if (munmap(region->start, (pages - 2) * page)) fail_errno("munmap");
+  counts.worst = now_ns() - before;
+  expect_pattern(region->start + (pages - 2) * page, page, region->offset + (pages - 2) * page);
+  if (try_read(region->start, &word) != SIGSEGV) fail("what was unmapped can be read");
+  check_settled(client);
+}
+
 /* --- Anew --------------------------------------------------------------------------------------- */
 
 /* The last region is replaced; others lie below it in memory. */
