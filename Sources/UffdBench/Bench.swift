@@ -161,7 +161,7 @@ public struct Bench {
     return try measurement.sample(job)
   }
 
-  /// The command up to one served page, or the empty program with the same library.
+  /// The command with one page, from its start to its end, or the empty program with the same library.
   private func start(_ subject: Subject, _ content: Content) throws(HostError) -> Sample {
     let path = content.description.path
     let hasEmptyProgram = unsafe access(emptyProgram, X_OK) == 0
@@ -172,12 +172,11 @@ public struct Bench {
           + "installed")
     }
     if subject == .c { return try measurement.duration(emptyProgram, ["uffdhost-empty", path]) }
-    var job = Job()
-    job.work = .start
-    job.subject = .host
-    job.library = path
-    job.parameters = content.parameters(image: content.image, bytes: 4096)
-    return try measurement.duration(measurement.program, ["uffdhost"] + job.words)
+    let parameters = content.parameters(image: content.image, bytes: 4096)
+    return try measurement.duration(
+      measurement.program,
+      ["uffdhost", "--provider", path, "--verify", "none"]
+        + parameters.map { "\($0.key)=\($0.value)" })
   }
 }
 

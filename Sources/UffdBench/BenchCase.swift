@@ -59,8 +59,10 @@ extension BenchCase {
       name: "anon-copy-256-regions", summary: "the same in 256 regions", memory: .anon,
       regions: 256),
     BenchCase(
-      name: "anon-copy-external", summary: "the same, and the client is another process",
-      memory: .anon, clients: 1, placements: both, subjects: [.c, .hostExternal]),
+      name: "anon-copy-external",
+      summary: "the same, and the client is another process; that of 'host' is in its own",
+      memory: .anon, clients: 1, placements: both,
+      subjects: [.c, .host, .hostExternal]),
     BenchCase(
       name: "anon-copy-16-clients", summary: "the same, of 16 clients in turn", memory: .anon,
       regions: 16, clients: 16, subjects: [.c, .hostExternal]),
@@ -138,7 +140,8 @@ extension BenchCase {
 
   private static let start = BenchCase(
     name: "start",
-    summary: "from the command to the first served fault; 'c' is an empty Swift program that opens "
-      + "the same library",
+    summary:
+      "the command with one page, from its start to its end; 'c' is an empty Swift program that "
+      + "opens the same library",
     kind: .start, memory: .anon, placements: [.unpinned], subjects: [.c, .host])
 }

@@ -30,7 +30,6 @@ public enum BenchChild {
 
   private static func perform(_ job: Job) throws(HostError) -> String {
     if job.work == .describe { return try HostSubject.describe(job).line }
-    if job.work == .start { try HostSubject(job).serveOneFault() }
     if job.placement == .pinned, cbench_pin() < 0 { throw failure() }
     var raw = job.raw
     if job.operation != .zero, unsafe cbench_warm(&raw) < 0 { throw failure() }

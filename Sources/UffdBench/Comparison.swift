@@ -26,6 +26,8 @@ public struct Comparison: Sendable {
   }
 
   public private(set) var changes: [Change] = []
+  /// Rows of the earlier run that this one has not, though it has others of the same case: the subject failed.
+  public private(set) var vanished: [String] = []
   public let thresholdPercent: Double
 
   /// Every row of ours that both runs have.
@@ -36,7 +38,7 @@ public struct Comparison: Sendable {
   init(rows: [Row], against saved: SavedRun, thresholdPercent: Double) {
     self.thresholdPercent = thresholdPercent
     for row in rows {
-      guard [.host, .hostExternal, .hostIsolated].contains(row.subject), let ratio = row.ratio,
+      guard Self.isOurs(row.subject.rawValue), let ratio = row.ratio,
         let entry = saved.entries[
           SavedRun.Key(
             caseName: row.caseName, subject: row.subject.rawValue,
@@ -50,7 +52,28 @@ public struct Comparison: Sendable {
             entry.ratio, ratio, thresholdPercent / 100,
             isDoubtful: entry.isDoubtful || !row.doubts.isEmpty)))
     }
+    let kept = Set(
+      changes.map { Self.name($0.caseName, $0.threads, $0.placement.rawValue, $0.subject.rawValue) }
+    )
+    let tried = Set(rows.map { Self.name($0.caseName, $0.threads, $0.placement.rawValue, "") })
+    for key in saved.entries.keys where Self.isOurs(key.subject) {
+      let name = Self.name(key.caseName, key.threads, key.placement, key.subject)
+      if !kept.contains(name),
+        tried.contains(Self.name(key.caseName, key.threads, key.placement, ""))
+      {
+        vanished.append(name)
+      }
+    }
+    vanished.sort()
   }
+
+  private static func isOurs(_ subject: String) -> Bool {
+    Subject(rawValue: subject).map { [.host, .hostExternal, .hostIsolated].contains($0) } ?? false
+  }
+
+  private static func name(
+    _ caseName: String, _ threads: Int, _ placement: String, _ subject: String
+  ) -> String { "\(caseName), \(threads), \(placement), \(subject)" }
 
   static func verdict(
     _ before: Spread, _ after: Spread, _ threshold: Double, isDoubtful: Bool
@@ -65,11 +88,16 @@ public struct Comparison: Sendable {
 
   public var regressions: [Change] { changes.filter { $0.verdict == .regression } }
 
-  /// 1: something became slower; 4: the runs have nothing in common.
-  public var exitCode: Int32 { changes.isEmpty ? 4 : regressions.isEmpty ? 0 : 1 }
+  /// 1: something became slower, or could not be measured any more; 4: the runs have nothing in common.
+  public var exitCode: Int32 {
+    if !regressions.isEmpty || !vanished.isEmpty { return 1 }
+    return changes.isEmpty ? 4 : 0
+  }
 
   public var text: String {
-    if changes.isEmpty { return "compared: the two runs have no case in common\n" }
+    if changes.isEmpty, vanished.isEmpty {
+      return "compared: the two runs have no case in common\n"
+    }
     let threshold = Units.decimal(thresholdPercent, 1)
     return
       "compared with the saved run, ratios against c; a regression is more than \(threshold) %\n"
@@ -80,6 +108,6 @@ public struct Comparison: Sendable {
         return "  " + Units.padRight(name, 40) + Units.padRight(change.subject.rawValue, 14)
           + "\(figures[0]) -> \(figures[1])" + Units.padLeft(percent, 8) + " %  "
           + change.verdict.rawValue + "\n"
-      }.joined()
+      }.joined() + vanished.map { "  \($0): not measured any more\n" }.joined()
   }
 }

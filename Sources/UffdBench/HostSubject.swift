@@ -157,15 +157,6 @@ struct HostSubject {
     return sample
   }
 
-  // MARK: The start
-
-  /// As a run of the command does, up to the first page. Ends the process.
-  func serveOneFault() throws(HostError) -> Never {
-    let region = try instance.map()
-    let signal = unsafe GuardedAccess.touch(region.memory.baseAddress!)
-    _exit(signal == 0 ? 0 : 1)
-  }
-
   // MARK: What the provider is
 
   /// Opens an instance; where there is an image to fill, it gets the content.

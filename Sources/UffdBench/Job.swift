@@ -9,8 +9,6 @@ struct Job: Equatable, Sendable {
     case demand, fill, path, language
     /// Says what the provider's instance is, and copies its content to the image.
     case describe
-    /// Serves one fault and ends.
-    case start
   }
 
   var work = Work.demand

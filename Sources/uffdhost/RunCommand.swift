@@ -152,8 +152,11 @@ struct RunCommand {
   ) {
     var line = ProgressLine(isTerminal: Terminal.isTerminal(2) && !options.json)
     var nextDraw = start + 250_000_000
+    // A short run is not to wait for the next look.
+    var pause = 100_000
     while plan.ended < plan.threads {
-      if interrupts.wait(milliseconds: 5) {
+      pause = min(pause * 2, 5_000_000)
+      if interrupts.wait(nanoseconds: pause) {
         tally.isInterrupted = true
         break
       }
@@ -186,8 +189,8 @@ struct RunCommand {
   }
 
   /// Waits; true if a signal came. From then on another one ends the process at once.
-  func wait(milliseconds: Int) -> Bool {
-    var time = timespec(tv_sec: 0, tv_nsec: milliseconds * 1_000_000)
+  func wait(nanoseconds: Int) -> Bool {
+    var time = timespec(tv_sec: 0, tv_nsec: nanoseconds)
     guard unsafe sigtimedwait(&set, nil, &time) > 0 else { return false }
     unsafe pthread_sigmask(SIG_UNBLOCK, &set, nil)
     return true

@@ -69,6 +69,19 @@ func `a regression is beyond the threshold and beyond the noise`(
   #expect(nothing.exitCode == 4 && nothing.text.contains("no case in common"))
 }
 
+@Test func `a subject that cannot be measured any more is no success`() throws {
+  let rest = row(before, subject: .c)
+  let comparison = Comparison(
+    rows: [rest], against: try saved([rest, row(before)]), thresholdPercent: 5)
+  #expect(comparison.vanished == ["anon-copy, 1, pinned, host"])
+  #expect(comparison.exitCode == 1 && comparison.text.contains("not measured any more"))
+  // A case that was not asked for has not vanished.
+  let other = Comparison(
+    rows: [row(before)], against: try saved([row(before), row(before, name: "anon-zero")]),
+    thresholdPercent: 5)
+  #expect(other.vanished.isEmpty && other.exitCode == 0)
+}
+
 @Test func `what is written is read again`() throws {
   let saved = try saved([row(Spread(median: 1.0371, lower: 1.0333, upper: 1.0402))])
   let entry = try #require(saved.entries.values.first)
