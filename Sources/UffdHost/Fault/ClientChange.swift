@@ -41,6 +41,12 @@ final class ClientAddition: @unchecked Sendable {
     }
   }
 
+  /// Pages that nobody has handed over are waited for, too.
+  func count(_ strangers: Strangers) {
+    parked += UInt64(strangers.moments.count)
+    if let first = strangers.moments.min() { oldest = min(oldest ?? .max, first) }
+  }
+
   func list(_ region: UnsafeMutablePointer<RegionRecord>) {
     guard let memory = unsafe region.pointee.stateMemory, unsafe !region.pointee.shape.readsZero
     else { return }

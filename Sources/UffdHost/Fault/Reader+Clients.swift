@@ -155,6 +155,7 @@ extension Reader {
     case .detach: detach(client)
     case .prefetch(let prefetch): start(prefetch)
     case .inspect(let inspection):
+      inspection.count(client.strangers)
       for index in unsafe 0..<session.pointee.table.count {
         unsafe inspection.list(session.pointee.table.regions[index])
       }

@@ -74,6 +74,9 @@ struct Strangers {
     return (again, over)
   }
 
+  /// Since when each of them is waited for, in nanoseconds of CLOCK_MONOTONIC.
+  var moments: [UInt64] { waiting.filter(\.isAsleep).map(\.since) }
+
   /// When something is due, in nanoseconds of CLOCK_MONOTONIC; nil: nothing.
   var next: UInt64? { waiting.map(\.due).min() }
 }
