@@ -31,12 +31,17 @@ const char *native_attach(struct client *client) {
   return uffd_client_attach(&connection, regions, count, &client->memfd, backings) ? connection.error : NULL;
 }
 
-void native_add(struct client *client, uint64_t first) {
+const char *native_try_add(struct client *client, uint64_t first) {
   struct uffd_client_region regions[256];
   uint64_t count = client->count - first;
   for (uint64_t i = 0; i < count; i++) regions[i] = described(client, first + i);
-  if (uffd_client_add(client->native, regions, (uint32_t)count, &client->memfd, client->memfd >= 0))
-    fail("ADD_REGIONS: %s", connection.error);
+  int result =
+      uffd_client_add(client->native, regions, (uint32_t)count, &client->memfd, client->memfd >= 0);
+  return result ? connection.error : NULL;
+}
+
+void native_add(struct client *client, uint64_t first) {
+  if (native_try_add(client, first)) fail("ADD_REGIONS: %s", connection.error);
 }
 
 void native_remove(struct client *client, const void *start, uint64_t length) {
