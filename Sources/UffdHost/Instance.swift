@@ -253,8 +253,8 @@ import UffdPluginABI
       throw HostError(
         .usage,
         "the memfd that came along had \(backing.size) bytes when it was first handed over, and a region "
-          + "shows it up to \(extent): what was added since is not served; give a memfd its final size before it is "
-          + "handed over, or hand over another one")
+          + "shows it up to \(extent): what was added since is not served; give a memfd its final size "
+          + "before it is handed over, or hand over another one")
     }
     return backing
   }

@@ -51,8 +51,8 @@ struct clinux_uffd_ops {
 extern const struct clinux_uffd_ops clinux_uffd_kernel;
 /*
  * The same for a uffd whose open file another process holds, too, and may make blocking whenever it likes:
- * `read` never sleeps whatever O_NONBLOCK is, and -EBADFD says that there is nothing to read and that the flag
- * is off. The first needs `clinux_uffd_reads_without_waiting`. The second looks at the flag before it reads,
+ * `read` never sleeps whatever O_NONBLOCK is, and -EBADFD says that nothing is to be read and the flag is
+ * off. The first needs `clinux_uffd_reads_without_waiting`. The second looks at the flag before it reads,
  * which leaves a moment in between.
  */
 extern const struct clinux_uffd_ops clinux_uffd_shared;

@@ -149,8 +149,8 @@ final class Reporter: Sendable {
   @inline(never)
   func cannotWatch(_ client: UInt64, _ error: Errno) {
     say(.error, "watch") {
-      "client \(client): its userfaultfd cannot be watched (\(error.name)); its threads wait, and it is tried "
-        + "again: raise fs.epoll.max_user_watches, or lower '--max-clients'"
+      "client \(client): its userfaultfd cannot be watched (\(error.name)); its threads wait, and it is "
+        + "tried again: raise fs.epoll.max_user_watches, or lower '--max-clients'"
     }
   }
 
