@@ -15,6 +15,24 @@ static int64_t kernel_read(int fd, void *buffer, uint64_t length) {
   return n < 0 ? -errno : n;
 }
 
+/* Nothing came: also because the flag is off? poll(2) reports such a uffd again and again (EPOLLERR). */
+static int64_t nothing_read(int fd, int error) {
+  if (error != EAGAIN) return -error;
+  int flags = fcntl(fd, F_GETFL);
+  return flags >= 0 && !(flags & O_NONBLOCK) ? -EBADFD : -EAGAIN;
+}
+
+static int64_t shared_read(int fd, void *buffer, uint64_t length) {
+  struct iovec vector = {buffer, length};
+  ssize_t n = preadv2(fd, &vector, 1, -1, RWF_NOWAIT);
+  return n < 0 ? nothing_read(fd, errno) : n;
+}
+
+static int64_t shared_read_old(int fd, void *buffer, uint64_t length) {
+  int64_t flagged = nothing_read(fd, EAGAIN);
+  return flagged == -EAGAIN ? kernel_read(fd, buffer, length) : flagged;
+}
+
 /*
  * The output field is preset to 0: the kernel leaves it alone when it refuses the arguments or the
  * process is gone, and kernels before 6.15 also when nothing was done for EAGAIN.
@@ -61,6 +79,31 @@ const struct clinux_uffd_ops clinux_uffd_kernel = {
     .poison = kernel_poison,
     .wake = kernel_wake,
 };
+
+const struct clinux_uffd_ops clinux_uffd_shared = {
+    .read = shared_read,
+    .copy = kernel_copy,
+    .zeropage = kernel_zeropage,
+    .continue_ = kernel_continue,
+    .poison = kernel_poison,
+    .wake = kernel_wake,
+};
+
+const struct clinux_uffd_ops clinux_uffd_shared_old = {
+    .read = shared_read_old,
+    .copy = kernel_copy,
+    .zeropage = kernel_zeropage,
+    .continue_ = kernel_continue,
+    .poison = kernel_poison,
+    .wake = kernel_wake,
+};
+
+int32_t clinux_uffd_reads_without_waiting(int fd) {
+  /* Less than a message is EINVAL, which comes after the flag was looked at. */
+  char byte;
+  struct iovec vector = {&byte, 1};
+  return preadv2(fd, &vector, 1, -1, RWF_NOWAIT) >= 0 || errno != EOPNOTSUPP;
+}
 
 int32_t clinux_uffd_from_device(int device, int flags) {
   int fd = ioctl(device, USERFAULTFD_IOC_NEW, (long)flags);
@@ -177,6 +220,11 @@ int32_t clinux_file_identity(int fd, uint64_t *device, uint64_t *inode) {
   *device = (uint64_t)info.st_dev;
   *inode = (uint64_t)info.st_ino;
   return 0;
+}
+
+int64_t clinux_file_blocks(int fd) {
+  struct stat info;
+  return fstat(fd, &info) ? -errno : (int64_t)info.st_blocks;
 }
 
 int32_t clinux_poll(struct pollfd *fds, uint64_t count, int64_t timeout_nanoseconds) {

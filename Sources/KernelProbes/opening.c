@@ -29,6 +29,22 @@ static void poll_blocking(void) {
   probe_expect(poll(&state, 1, 0), 0, "poll after O_NONBLOCK: ready descriptors");
 }
 
+static void nowait_read(void) {
+  int uffd = probe_open(O_CLOEXEC);
+  int flags = uffd < 0 ? CLINUX_UFFD_USER_MODE_ONLY : 0;
+  if (uffd >= 0) close(uffd);
+  uffd = probe_uffd_flags(O_CLOEXEC | flags, 0);
+  if (!clinux_uffd_reads_without_waiting(uffd)) probe_not_applicable("no RWF_NOWAIT (Linux 6.10)");
+  char *page = probe_anonymous(probe_page);
+  struct uffd_msg message;
+  struct probe_thread thread;
+  probe_register(uffd, page, probe_page, CLINUX_REGISTER_MISSING);
+  probe_expect_code(clinux_uffd_shared.read(uffd, &message, sizeof message), -EBADFD, "a read in vain");
+  probe_start_access(&thread, page);
+  probe_expect_asleep(&thread, "before its fault is read");
+  probe_expect(clinux_uffd_shared.read(uffd, &message, sizeof message), sizeof message, "a read of a fault");
+}
+
 /* How many tags an epoll set reports, at once or after some time. */
 static int ready(int epoll, int64_t milliseconds) {
   uint64_t tags[4];
@@ -135,6 +151,7 @@ static const struct kernel_probe probes[] = {
     {"handshake-once", "UFFDIO_API succeeds once per userfaultfd and refuses unknown features",
      handshake_once},
     {"poll-blocking", "poll on a userfaultfd without O_NONBLOCK reports POLLERR", poll_blocking},
+    {"nowait-read", "RWF_NOWAIT reads a userfaultfd without O_NONBLOCK and never waits", nowait_read},
     {"epoll-level", "epoll reports a userfaultfd as often as it is asked, until its fault is read",
      epoll_level},
     {"epoll-dup",

@@ -38,12 +38,14 @@ import Synchronization
       file, granule, count, base: mapping.address, publisher.calls)
   }
 
-  /// Takes a client's memfd, empty or not, of which `size` bytes are served; its bytes are the object's.
+  /// Takes a client's memfd, of which `count` granules are served; its bytes are the object's. `states` is
+  /// what is known of it.
   init(
-    memfd: MemoryFile, size: UInt64, granule: UInt64, publisher: Userfaultfd, home: ReaderPort
+    memfd: MemoryFile, count: UInt64, granule: UInt64, publisher: Userfaultfd, home: ReaderPort,
+    _ states: Mapping
   ) throws(HostError) {
     file = memfd
-    self.size = size
+    size = count * granule
     self.home = home
     arrivesFilled = false
     let mapping: Mapping
@@ -57,8 +59,9 @@ import Synchronization
           + "sealed against it")
     }
     publisherMapping = mapping
-    unsafe (record, states) = unsafe try Backing.makeRecord(
-      memfd, granule, size / granule, base: mapping.address, publisher.calls, isForeign: true)
+    self.states = states
+    unsafe record = unsafe Backing.makeRecord(
+      memfd, granule, count, base: mapping.address, publisher.calls, states, isForeign: true)
   }
 
   /// Takes a file that is itself the backing.
@@ -75,8 +78,7 @@ import Synchronization
   }
 
   private static func makeRecord(
-    _ file: MemoryFile, _ granule: UInt64, _ count: UInt64, base: UInt64, _ publisher: UffdCalls,
-    isForeign: Bool = false
+    _ file: MemoryFile, _ granule: UInt64, _ count: UInt64, base: UInt64, _ publisher: UffdCalls
   ) throws(HostError) -> (UnsafeMutablePointer<BackingRecord>, Mapping) {
     let states: Mapping
     do {
@@ -85,13 +87,21 @@ import Synchronization
       throw HostError(
         .system, "the page states of \(count) granules do not fit into memory (\(error.name))")
     }
+    let record = unsafe makeRecord(file, granule, count, base: base, publisher, states)
+    return unsafe (record, states)
+  }
+
+  private static func makeRecord(
+    _ file: MemoryFile, _ granule: UInt64, _ count: UInt64, base: UInt64, _ publisher: UffdCalls,
+    _ states: Mapping, isForeign: Bool = false
+  ) -> UnsafeMutablePointer<BackingRecord> {
     let record = UnsafeMutablePointer<BackingRecord>.allocate(capacity: 1)
     unsafe record.initialize(
       to: BackingRecord(
         states: PageStates(states.base, count: count), publisherBase: base, publisher: publisher,
         file: Unmanaged.passUnretained(file), granule: granule, isHugetlb: file.kind == .hugetlb,
         isForeign: isForeign, pageSize: file.pageSize))
-    return unsafe (record, states)
+    return unsafe record
   }
 
   deinit { unsafe record.deallocate() }

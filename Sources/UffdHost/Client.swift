@@ -22,6 +22,8 @@ import Synchronization
   package let identity: ClientIdentity
   /// The client that forked it, if one did. Which process it is the kernel does not say.
   package let parent: UInt64?
+  /// The first of all that forked down to this one.
+  let family: UInt64
 
   package let instance: Instance
   let uffd: Descriptor
@@ -43,6 +45,8 @@ import Synchronization
   var strangers = Strangers()
   /// The pidfd is in the poller.
   var isExitWatched = false
+  /// Its reader could not take it on.
+  var refusal: HostError?
 
   /// Serves what a client handed over. The uffd's handshake is done, its ranges are registered, it does not
   /// block. Owns `uffd` from now on, whether it throws or not.
@@ -56,19 +60,33 @@ import Synchronization
     let instance = plan.instance
     try self.init(
       instance, identity, uffd, plan.port ?? instance.host.session.readers.leastLoaded(),
-      parent: nil, recording, onEnd)
+      parent: nil, family: nil, recording, onEnd)
     let regions = unsafe try plan.makeRecords(session: record)
     for region in regions { unsafe record.pointee.table.insert(region.region) }
     self.backings = plan.backings
+    // Its reader may find that it has ended before this goes on.
     instance.host.clients.add(self)
     port.perform(.adopt(self))
+    if let refusal {
+      instance.host.clients.remove(self)
+      throw refusal
+    }
   }
 
   init(
     _ instance: Instance, _ identity: ClientIdentity, _ uffd: Descriptor, _ port: ReaderPort,
-    parent: UInt64?, _ recording: Recording?, _ onEnd: @escaping OnEnd
+    parent: UInt64?, family: UInt64?, _ recording: Recording?, _ onEnd: @escaping OnEnd
   ) throws(HostError) {
     try recording?.check(instance)
+    // The uffd of a forked child is held by nobody else.
+    let calls: UffdCallTable? =
+      parent == nil ? .shared(with: uffd, instance.host.publisher.calls) : .kernel
+    guard let calls else {
+      throw HostError(
+        .usage,
+        "the userfaultfd was made by the kernel for a fork, and reading it could be made to wait; hand over "
+          + "one that the process has opened")
+    }
     do {
       countersMemory = try Mapping.table(Counters.bytes + LatencyRecord.bytes)
     } catch {
@@ -84,13 +102,14 @@ import Synchronization
     self.uffd = uffd
     self.port = port
     self.parent = parent
+    self.family = family ?? id
     self.onEnd = onEnd
     self.recording = recording
     unsafe record = .allocate(capacity: 1)
     let base = unsafe countersMemory.base
     unsafe record.initialize(
       to: SessionRecord(
-        calls: UffdCalls(fd: uffd.fd, table: instance.host.options.tuning.calls ?? .kernel),
+        calls: UffdCalls(fd: uffd.fd, table: instance.host.options.tuning.calls ?? calls),
         exclusion: .none, counters: Counters(base),
         latency: LatencyRecord(base + Int(Counters.bytes)), touches: recording?.table,
         client: Unmanaged.passUnretained(self)))

@@ -35,6 +35,9 @@ public final class Host: Sendable {
     public var stagingCap: UInt64 = 4 << 30
     /// Where log lines go. By default nowhere: errors of a page reach whoever touches it as SIGBUS.
     public var log: LogSink = { _, _ in }
+    /// Clients that are one process and all that it has forked, and those have. More have what they miss
+    /// poisoned.
+    package var mostOfFamily = Int.max
     package var tuning = SessionTuning()
     public init() {}
   }

@@ -29,8 +29,7 @@ import UffdPluginABI
   private let zeroScan: ZeroScan?
   private let violation = Mutex<String?>(nil)
   private let life = Mutex(Life())
-  /// Memfds that clients handed over, by which file they are: clones that map one file share its pages.
-  private let foreign = Mutex<[FileIdentity: WeakBacking]>([:])
+  private let foreign = ForeignBackings()
 
   private struct Life {
     /// Regions attached, and calls of ours that use the provider.
@@ -222,13 +221,10 @@ import UffdPluginABI
 
   /// The reader whose clients map one of these memfds already.
   func home(of descriptors: [Descriptor]) -> ReaderPort? {
-    let identities = descriptors.map { FileIdentity(fd: $0.fd) }
-    return foreign.withLock { foreign in
-      for identity in identities {
-        if let home = foreign[identity]?.backing?.home { return home }
-      }
-      return nil
+    for descriptor in descriptors {
+      if let home = foreign.served(FileIdentity(fd: descriptor.fd))?.home { return home }
     }
+    return nil
   }
 
   /// The state and the publisher mapping of a memfd that a client handed over. `extent` is where its
@@ -248,17 +244,19 @@ import UffdPluginABI
         "the memfd that came along has \(size) bytes, and a region shows it up to \(extent): a byte of the "
           + "memfd is the byte of the object at the same offset")
     }
-    let identity = file.identity
-    if let known = foreign.withLock({ $0[identity]?.backing }) { return known }
-    let served = min(size / granule, granuleCount) * granule
-    let backing = try Backing(
-      memfd: file, size: served, granule: granule, publisher: host.publisher, home: home)
-    return foreign.withLock { foreign in
-      if let known = foreign[identity]?.backing { return known }
-      foreign = foreign.filter { $0.value.backing != nil }
-      foreign[identity] = WeakBacking(backing: backing)
-      return backing
+    let pages = min(size / granule, granuleCount)
+    let backing = try foreign.backing(file, pages: pages) { states throws(HostError) in
+      try Backing(
+        memfd: file, count: pages, granule: granule, publisher: host.publisher, home: home, states)
     }
+    guard extent <= backing.size else {
+      throw HostError(
+        .usage,
+        "the memfd that came along had \(backing.size) bytes when it was first handed over, and a region "
+          + "shows it up to \(extent): what was added since is not served; give a memfd its final size "
+          + "before it is handed over, or hand over another one")
+    }
+    return backing
   }
 
   /// Keeps the instance open until `unuse`.
@@ -306,10 +304,6 @@ import UffdPluginABI
   func noteViolation(_ text: String) { violation.withLock { $0 = text } }
   /// How the provider broke the contract, if it did: its regions fail closed since.
   public var contractViolation: String? { violation.withLock { $0 } }
-}
-
-private struct WeakBacking {
-  weak var backing: Backing?
 }
 
 /// What can_userfault answered: nil, or why the region may not attach.

@@ -10,6 +10,7 @@ import UffdHost
 struct RefusedUffds {
   private struct Held {
     let uffds: [Descriptor]
+    let identities: [FileIdentity]
     let pidfd: Descriptor
     let pid: Int32
   }
@@ -19,18 +20,29 @@ struct RefusedUffds {
   private static let most = 256
   private static let mostOfOneProcess = 4
 
-  /// Keeps the uffds among `descriptors`. False: there is none, or it cannot be kept.
-  mutating func hold(_ descriptors: [Descriptor], of connection: Connection, _ poller: Poller)
-    -> Bool
+  /// Keeps these until the process of the connection ends. Nil: it does; else why it cannot, after which they
+  /// are closed.
+  mutating func hold(_ uffds: [Descriptor], of connection: Connection, _ poller: Poller) -> String?
   {
-    let uffds = descriptors.filter { ReceivedUffd.isUserfaultfd($0.fd) }
     let peer = connection.peer
-    guard !uffds.isEmpty, uffds.count <= Self.mostOfOneProcess, held.count < Self.most,
-      held.values.count(where: { $0.pid == peer.pid }) < Self.mostOfOneProcess,
-      let pidfd = peer.pidfd, (try? poller.add(pidfd.fd, .refused(connection.id))) != nil
-    else { return false }
-    held[connection.id] = Held(uffds: uffds, pidfd: pidfd, pid: peer.pid)
-    return true
+    let own = held.values.filter { $0.pid == peer.pid }
+    // Who tries again with the same one has it kept already.
+    let known = Set(own.flatMap(\.identities))
+    let identities = uffds.compactMap { FileIdentity(fd: $0.fd) }
+    if identities.count == uffds.count, known.isSuperset(of: identities) { return nil }
+    if uffds.count > Self.mostOfOneProcess || own.count >= Self.mostOfOneProcess {
+      return "\(Self.mostOfOneProcess) of one process are kept at most"
+    }
+    if held.count >= Self.most { return "\(Self.most) are kept already" }
+    guard let pidfd = peer.pidfd else {
+      return "the kernel does not tell when the process ends (SO_PEERPIDFD, Linux 6.5)"
+    }
+    do { try poller.add(pidfd.fd, .refused(connection.id)) } catch {
+      return "the process cannot be watched (\(error.name))"
+    }
+    held[connection.id] = Held(
+      uffds: uffds, identities: identities, pidfd: pidfd, pid: peer.pid)
+    return nil
   }
 
   /// The process has ended.

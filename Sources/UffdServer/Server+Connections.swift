@@ -158,7 +158,9 @@ extension Server {
       switch dialect.recognise(bytes) {
       case .yes:
         var recognised: any Dialect = dialect.init()
-        connection.send(recognised.greeting(service.object))
+        var object = service.object
+        object.mostDescriptors = min(object.mostDescriptors, mostDescriptors)
+        connection.send(recognised.greeting(object))
         connection.dialect = recognised
         return true
       case .needsMore: isOpen = bytes.count <= Self.mostUnknownBytes || isOpen

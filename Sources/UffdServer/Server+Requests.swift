@@ -95,13 +95,22 @@ extension Server {
 
   /// What happens to a client that will not learn that it is refused, in words.
   private func abandon(_ descriptors: [Descriptor], _ connection: Connection) -> String {
-    guard refusedUffds.hold(descriptors, of: connection, poller) else { return "" }
-    if options.killsRefused, let pidfd = connection.peer.pidfd {
-      let result = clinux_pidfd_kill(pidfd.fd, SIGKILL)
-      return result == 0
-        ? "; it is killed" : "; it cannot be killed (\(Errno(-result).name)), and will stall"
+    let uffds = descriptors.filter { ReceivedUffd.isUserfaultfd($0.fd) }
+    if uffds.isEmpty { return "" }
+    let objection = refusedUffds.hold(uffds, of: connection, poller)
+    var fate = ""
+    if options.killsRefused {
+      // Kept or not: it must not go on with memory that nobody serves.
+      let result = connection.peer.pidfd.map { clinux_pidfd_kill($0.fd, SIGKILL) } ?? -ENOSYS
+      if result == 0 { return "; it is killed" }
+      fate = "; it cannot be killed (\(Errno(-result).name))"
     }
-    return "; its missing pages will stall, and not read zero, until it ends"
+    if let objection {
+      return fate
+        + "; its userfaultfd is closed, for \(objection): what is missing stalls while the process has the "
+        + "userfaultfd itself, and reads zero when it has not"
+    }
+    return fate + "; its missing pages will stall, and not read zero, until it ends"
   }
 
   func checkCount(_ count: Int) throws(Refusal) {

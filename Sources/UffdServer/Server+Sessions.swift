@@ -38,12 +38,15 @@ extension Server {
     }
     connection.openAnswers += 1
     sessions[client]?.drainRequests.append(id)
+    // It may ask as often as it likes: it is one drain, and one line.
+    guard session.drainRequests.isEmpty else { return }
     log.line(.info, "draining, as it asked", session.subject)
     session.client.drain()
   }
 
   func detach(_ connection: Connection, _ id: UInt64, _ session: Session) {
     let client = session.client.id
+    if session.isDetached { return answer(connection, .done(session: client), to: id) }
     session.client.detach()
     sessions[client]?.isDetached = true
     sessions[client]?.drainRequests = []

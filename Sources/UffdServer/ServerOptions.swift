@@ -7,6 +7,8 @@ package struct ServerOptions: Sendable, Equatable {
   /// Who may connect beside root and the user of this process.
   package var allowedUsers: [ClosedRange<UInt32>] = []
   package var mostClients = 1024
+  /// Of one client and all that descend from it by fork, so that it does not keep others out.
+  package var mostOfFamily: Int { max(16, mostClients / 4) }
   /// Of one client.
   package var mostRegions = 512
   /// Connections that have not handed anything over yet.

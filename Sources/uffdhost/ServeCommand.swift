@@ -80,6 +80,7 @@ struct ServeCommand {
     hostOptions.onError = options.onError
     hostOptions.faultDeadlineNanoseconds = options.deadlineNanoseconds
     hostOptions.stagingCap = options.mostMemory
+    hostOptions.mostOfFamily = options.server.mostOfFamily
     hostOptions.log = log.sink
     return try Host(hostOptions)
   }

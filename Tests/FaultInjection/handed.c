@@ -149,6 +149,41 @@ static void balloon(void) {
   CHECK(has_content(memory + 4096 * 16, 4096 * 16, length - 4096 * 16));
 }
 
+/* A child that has looked at page 1 and waits to be killed. `reads`: it is content there, and no SIGBUS. */
+static int forked(int reads) {
+  int ends[2], status;
+  char byte;
+  CHECK(pipe(ends) == 0);
+  int pid = fork();
+  CHECK(pid >= 0);
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    usleep(200000);
+    CHECK(has_content(memory + 4096, 4096, 4096));
+    CHECK(write(ends[1], "r", 1) == 1);
+    for (;;) pause();
+  }
+  close(ends[1]);
+  CHECK(read(ends[0], &byte, 1) == reads);
+  close(ends[0]);
+  if (reads) return pid;
+  CHECK(waitpid(pid, &status, 0) == pid);
+  CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+  return 0;
+}
+
+static void family(void) {
+  int status, children[] = {forked(1), forked(1)};
+  for (int i = 0; i < 3; i++) forked(0);
+  for (int i = 0; i < 2; i++) {
+    kill(children[i], SIGKILL);
+    CHECK(waitpid(children[i], &status, 0) == children[i]);
+  }
+  usleep(700000); /* the server asks four times a second */
+  forked(1);
+  touch();
+}
+
 static void play(enum handed_scenario scenario) {
   pause_until_told();
   switch (scenario) {
@@ -168,6 +203,7 @@ static void play(enum handed_scenario scenario) {
   case HANDED_RACE: CHECK(client_window_race(memory, length / 4096, seed) == 0); break;
   case HANDED_BALLOON: balloon(); break;
   case HANDED_SIGBUS: sigbus(); break;
+  case HANDED_FAMILY: family(); break;
   }
   _exit(0);
 }

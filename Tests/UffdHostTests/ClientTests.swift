@@ -134,6 +134,78 @@ struct ClientTests {
     }
   }
 
+  @Test("a family of forks has so many clients, and what more of them miss is poisoned")
+  func family() async throws {
+    try Machine.needPoison()
+    await #expect(processExitsWith: .success) {
+      let scene = try Scene(.parallel, .with { $0.mostOfFamily = 3 })
+      let instance = try Self.open(scene)
+      let handed = try Handed(instance, HANDED_FAMILY)
+      handed.go()
+      #expect(handed.wait() == 0, "the line of handed.c less one")
+      #expect(handed.end() == .gone)
+      // Another client is no member of it.
+      let other = try Handed(instance, HANDED_TOUCH)
+      other.go()
+      #expect(other.wait() == 0, "the line of handed.c less one")
+    }
+  }
+
+  @Test("a userfaultfd that cannot be watched is refused, and nothing of it stays")
+  func unwatched() async {
+    await #expect(processExitsWith: .success) {
+      let scene = try Scene()
+      let instance = try Self.open(scene)
+      let region = ClientRegion(
+        start: 1 << 30, length: 4096, offset: 0, sharing: .private, isMinor: false, backing: nil)
+      let plan = try ClientPlan(instance, [region], [])
+      let identity = ClientIdentity(pid: 1, uid: 0, gid: 0, pidfd: nil, dialect: "test")
+      // epoll(7) refuses it, as it does where there is no memory for another watch.
+      let none = Descriptor(owning: -1)
+      do throws(HostError) {
+        _ = try Client(plan, identity, uffd: none, onEnd: { _, _ in })
+        Issue.record("it is taken on, and nobody reads it")
+      } catch {
+        #expect(error.message.contains("cannot be watched (EBADF)"))
+      }
+      #expect(scene.host.clients.all.isEmpty)
+      try instance.close()
+    }
+  }
+
+  @Test("a userfaultfd that came out of a fork event is refused, for a read of it may wait")
+  func madeForFork() async {
+    await #expect(processExitsWith: .success) {
+      let scene = try Scene()
+      let instance = try Self.open(scene)
+      var process = handed()
+      let started = unsafe handed_start(
+        &process, HANDED_ANON, HANDED_FAMILY, 64, Handed.allEvents, 1)
+      try #require(started == 0)
+      unsafe handed_go(&process)
+      let uffd = Descriptor(owning: process.uffd)
+      // The event is the first thing that it says.
+      var message = [UInt64](repeating: 0, count: 4)
+      let calls = UffdCalls(fd: uffd.fd, table: .kernel)
+      let isTold = eventually { unsafe calls.read(&message, 32) == 32 }
+      #expect(isTold)
+      let made = Descriptor(owning: Int32(truncatingIfNeeded: message[1]))
+      let region = ClientRegion(
+        start: process.start, length: process.length, offset: 0, sharing: .private, isMinor: false,
+        backing: nil)
+      let identity = ClientIdentity(pid: process.pid, uid: 0, gid: 0, pidfd: nil, dialect: "test")
+      do throws(HostError) {
+        _ = try Client(
+          ClientPlan(instance, [region], []), identity, uffd: made, onEnd: { _, _ in })
+        Issue.record("it is taken")
+      } catch {
+        #expect(error.message.contains("was made by the kernel for a fork"))
+      }
+      kill(process.pid, SIGKILL)
+      try instance.close()
+    }
+  }
+
   @Test("memory that is unmapped under a sleeping thread is SIGSEGV there, and the rest goes on")
   func unmapped() async {
     await #expect(processExitsWith: .success) {

@@ -137,6 +137,28 @@ struct ConnectionTests {
     #expect(server.hasLine("client 1 (pid \(getpid()), test): was left alone"))
   }
 
+  @Test func `what is asked again and again is done and said once, and answered each time`() throws
+  {
+    let server = try TestServer(FakeService(drainsAtOnce: false))
+    let client = try server.connect()
+    try client.send("TESTA1" + String(repeating: "D0", count: 100), [TestUffd.make()])
+    for line in ["hello", "done 1"] { #expect(try client.line() == line) }
+    try server.waitForLine("draining, as it asked")
+    try client.send("P0")
+    #expect(try client.line()?.hasPrefix("progress") == true)
+    let fake = try #require(server.service.fakes.first)
+    #expect(fake.calls == ["drain"])
+    fake.end(.drained(poisoned: 0))
+    for _ in 0..<100 { #expect(try client.line() == "done 1") }
+    let other = try server.connect()
+    try other.send("TESTA1" + String(repeating: "X0", count: 100), [TestUffd.make()])
+    _ = try other.line()
+    for _ in 0..<101 { #expect(try other.line() == "done 2") }
+    #expect(server.service.fakes.first?.calls == ["detach"])
+    #expect(server.lines.count { $0.contains("as it asked") } == 2)
+    #expect(try server.stop() == 0)
+  }
+
   @Test func `the state is for whoever may see it`() throws {
     let server = try TestServer()
     let client = try server.connect()

@@ -227,6 +227,10 @@ struct LifecycleTests {
       for _ in 0..<2000 where unsafe access(path, F_OK) != 0 {
         try await Task.sleep(for: .milliseconds(5))
       }
+      // What it says that it takes with one frame (HELLO, max_descriptors) is what it takes.
+      let first = try TestConnection(path)
+      try first.send(NativeRequests.opening)
+      #expect(try first.bytes(56)[44..<48] == [4, 0, 0, 0])
       var clients = try (0..<60).map { _ in try TestConnection(path) }
       try await Task.sleep(for: .milliseconds(300))
       let before = Self.cpuTicks(of: child.pid)

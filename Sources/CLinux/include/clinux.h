@@ -49,6 +49,19 @@ struct clinux_uffd_ops {
 
 /* The real kernel. */
 extern const struct clinux_uffd_ops clinux_uffd_kernel;
+/*
+ * The same for a uffd whose open file another process holds, too, and may make blocking whenever it likes:
+ * `read` never sleeps whatever O_NONBLOCK is, and -EBADFD says that nothing is to be read and the flag is
+ * off. The first needs `clinux_uffd_reads_without_waiting`. The second looks at the flag before it reads,
+ * which leaves a moment in between.
+ */
+extern const struct clinux_uffd_ops clinux_uffd_shared;
+extern const struct clinux_uffd_ops clinux_uffd_shared_old;
+/*
+ * 1 if RWF_NOWAIT of preadv2(2) is known for this uffd: Linux 6.10 or later, and the file is not one that the
+ * kernel made for a fork. Reads nothing.
+ */
+int32_t clinux_uffd_reads_without_waiting(int fd);
 
 /* USERFAULTFD_IOC_NEW on an open /dev/userfaultfd, and userfaultfd(2). Return the new fd. */
 int32_t clinux_uffd_from_device(int device, int flags);
@@ -87,6 +100,8 @@ int32_t clinux_pidfd_kill(int pidfd, int signal);
 int32_t clinux_get_seals(int fd);
 /* st_dev and st_ino of fstat(2): two descriptors of one file have the same. */
 int32_t clinux_file_identity(int fd, uint64_t *device, uint64_t *inode);
+/* st_blocks of fstat(2), or -errno. */
+int64_t clinux_file_blocks(int fd);
 /* ppoll without a signal mask; a negative timeout waits for ever. Number of ready fds, or -errno. */
 int32_t clinux_poll(struct pollfd *fds, uint64_t count, int64_t timeout_nanoseconds);
 /* fallocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE). */

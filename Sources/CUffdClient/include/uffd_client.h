@@ -41,7 +41,8 @@
  *
  * madvise(MADV_DONTNEED), munmap and mremap of the memory are followed by the server (UFFD_CLIENT_FEATURES),
  * and sleep until it has read of them: not while a lock is held that others need to make progress. What was
- * discarded reads zero afterwards. Without UFFD_CLIENT_EVENT_REMOVE it would read the server's bytes again.
+ * discarded reads zero afterwards. Without UFFD_CLIENT_EVENT_REMOVE pages that were not there yet, and those
+ * of a private mapping of a memfd, would read the server's bytes instead.
  *
  * Nobody but the server reads from the uffd.
  */

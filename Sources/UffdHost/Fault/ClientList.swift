@@ -28,6 +28,11 @@ package final class ClientList: Sendable {
     }
   }
 
+  /// How many came of one client by forks, itself among them.
+  func count(ofFamily family: UInt64) -> Int {
+    state.withLock { $0.clients.count { $0.family == family } }
+  }
+
   /// In the order in which they came.
   package var all: [Client] { state.withLock { $0.clients } }
 }

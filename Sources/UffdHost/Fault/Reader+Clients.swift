@@ -5,21 +5,44 @@ import Glibc
 extension Reader {
   private static let careInterval: UInt64 = 250_000_000
   private static let carePromptly: UInt64 = 2_000_000
+  private static let watchAgain: UInt64 = 50_000_000
 
-  /// Serves a client from now on.
+  /// Serves a client from now on, or says why it cannot (`Client.refusal`).
   mutating func adopt(_ client: Client) {
-    let session = unsafe client.record
     do {
-      try unsafe poller.add(client.uffd.fd, tag: Self.tag(session, .messages))
+      try watch(client)
     } catch {
-      // Epoll has no memory, or its limit of watches is reached: its faults are read on the timer.
-      reporter.cannotFollow(client.id, "session", error.name)
+      // Nobody would read its faults. Who handed it over can be told so; a child of a fork is there already.
+      guard client.parent != nil else {
+        client.refusal = HostError(
+          .system,
+          "the userfaultfd cannot be watched (\(error.name)); raise fs.epoll.max_user_watches, or lower "
+            + "'--max-clients'")
+        return
+      }
+      watchLater(client, error)
     }
     watchExit(client)
     exclude(client)
     clients.append(client)
     port.clientCount.add(1)
     nextCare = min(nextCare, monotonicNanoseconds() + Self.careInterval)
+  }
+
+  private func watch(_ client: Client) throws(Errno) {
+    do {
+      unsafe try poller.add(client.uffd.fd, tag: Self.tag(client.record, .messages))
+    } catch {
+      if error != .EEXIST { throw error }
+    }
+  }
+
+  /// Epoll has no memory, or its limit of watches is reached.
+  private mutating func watchLater(_ client: Client, _ error: Errno) {
+    reporter.cannotWatch(client.id, error)
+    let again = monotonicNanoseconds() + Self.watchAgain
+    unsafe client.record.pointee.pausedUntil = again
+    nextCare = min(nextCare, again)
   }
 
   /// A client that shares a memfd with clients of other readers takes the exclusion with them. Between two
@@ -70,7 +93,12 @@ extension Reader {
     if paused != 0 {
       if now >= paused {
         unsafe session.pointee.pausedUntil = 0
-        _ = unsafe try? poller.add(client.uffd.fd, tag: Self.tag(session, .messages))
+        // Who was left alone meanwhile has it read by somebody else.
+        if client.currentPhase != .detached {
+          // A client can take the flag away, for it holds the same open file.
+          client.uffd.setNonblocking()
+          do { try watch(client) } catch { watchLater(client, error) }
+        }
       } else {
         nextCare = min(nextCare, paused)
       }
@@ -233,8 +261,8 @@ extension Reader {
     let parentSession = unsafe session
     do throws(HostError) {
       let child = try Client(
-        parent.instance, parent.identity, uffd, port, parent: parent.id, parent.recording,
-        parent.onEnd)
+        parent.instance, parent.identity, uffd, port, parent: parent.id, family: parent.family,
+        parent.recording, parent.onEnd)
       for index in unsafe 0..<parentSession.pointee.table.count {
         let region = unsafe parentSession.pointee.table.regions[index]
         unsafe try child.record.pointee.table.insert(copy(of: region, for: child))
@@ -244,6 +272,12 @@ extension Reader {
       if parent.currentPhase != .serving { child.enter(parent.currentPhase) }
       child.instance.host.clients.add(child)
       adopt(child)
+      let host = child.instance.host
+      let count = host.clients.count(ofFamily: child.family)
+      if count > host.options.mostOfFamily {
+        reporter.tooManyForks(parent.id, count - 1)
+        return startDrain(child, poisons: true)
+      }
       if let fill = child.inheritFill(from: parent) { start(fill) }
       if parent.currentPhase == .draining { startDrain(child, poisons: false) }
     } catch {

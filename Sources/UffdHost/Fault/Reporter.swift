@@ -28,7 +28,16 @@ final class Reporter: Sendable {
 
   @inline(never)
   func readFailed(_ error: Errno) {
+    if error == .EBADFD { return madeBlocking() }
     say(.error, "read") { "the uffd cannot be read (\(error.name)); was its descriptor closed?" }
+  }
+
+  /// It is looked at again after a moment; see `Reader.pause`.
+  private func madeBlocking() {
+    say(.warning, "blocking") {
+      "a client has made its userfaultfd blocking (fcntl(2), O_NONBLOCK), which is the server's, too; it is "
+        + "made non-blocking again"
+    }
   }
 
   @inline(never)
@@ -126,6 +135,22 @@ final class Reporter: Sendable {
   func cannotFollow(_ client: UInt64, _ what: String, _ why: String) {
     say(.error, "follow \(what)") {
       "client \(client): a \(what) cannot be followed (\(why)); its threads wait until that is mended"
+    }
+  }
+
+  @inline(never)
+  func tooManyForks(_ client: UInt64, _ served: Int) {
+    say(.error, "forks") {
+      "client \(client) has forked, and \(served) processes of its family are served already: what the new "
+        + "one misses is poisoned; raise '--max-clients', a quarter of which one family may be"
+    }
+  }
+
+  @inline(never)
+  func cannotWatch(_ client: UInt64, _ error: Errno) {
+    say(.error, "watch") {
+      "client \(client): its userfaultfd cannot be watched (\(error.name)); its threads wait, and it is "
+        + "tried again: raise fs.epoll.max_user_watches, or lower '--max-clients'"
     }
   }
 

@@ -29,6 +29,7 @@ extension Errno {
   static let ENFILE = Errno(23)
   static let EMFILE = Errno(24)
   static let ENOSPC = Errno(28)
+  static let EBADFD = Errno(77)
   static let EOPNOTSUPP = Errno(95)
 }
 

@@ -76,6 +76,9 @@ final class MemoryFile: Sendable {
   /// Which file it is: two descriptors of one file are equal.
   var identity: FileIdentity { FileIdentity(fd: fd) }
 
+  /// It holds no page.
+  var isEmpty: Bool { clinux_file_blocks(fd) == 0 }
+
   /// Opens a file that is itself the backing. Nil kind: it is on no memory file system.
   static func open(_ path: String) throws(HostError) -> (file: MemoryFile, size: UInt64) {
     let fd = unsafe Glibc.open(path, O_RDWR | O_CLOEXEC)

@@ -10,11 +10,22 @@ import CLinux
   package init(_ table: UnsafeRawPointer) {
     unsafe self.table = table.assumingMemoryBound(to: clinux_uffd_ops.self)
   }
-  static let kernel: UffdCallTable = {
+  static let kernel = UffdCallTable(copyOf: clinux_uffd_kernel)
+  private static let shared = UffdCallTable(copyOf: clinux_uffd_shared)
+  private static let sharedOld = UffdCallTable(copyOf: clinux_uffd_shared_old)
+
+  private init(copyOf calls: clinux_uffd_ops) {
     let copy = UnsafeMutablePointer<clinux_uffd_ops>.allocate(capacity: 1)
-    unsafe copy.initialize(to: clinux_uffd_kernel)
-    return unsafe UffdCallTable(UnsafeRawPointer(copy))
-  }()
+    unsafe copy.initialize(to: calls)
+    unsafe table = unsafe UnsafePointer(copy)
+  }
+
+  /// For a uffd whose open file a client holds, too. Nil: a read of it could be made to wait, where one of
+  /// another uffd could not; `own` is one of this process.
+  static func shared(with uffd: Descriptor, _ own: UffdCalls) -> UffdCallTable? {
+    if clinux_uffd_reads_without_waiting(uffd.fd) == 1 { return shared }
+    return clinux_uffd_reads_without_waiting(own.fd) == 1 ? nil : sharedOld
+  }
 }
 
 /// What an install call answered: 0 or an errno, and the output field of its struct.

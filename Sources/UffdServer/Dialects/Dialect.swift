@@ -20,6 +20,8 @@ package struct ServedObject: Sendable, Equatable {
   package var size: UInt64
   /// Of the memory that can show it.
   package var pageSize: UInt64
+  /// That a client may send with one frame.
+  package var mostDescriptors = NativeWire.mostDescriptors
   package init(size: UInt64, pageSize: UInt64) {
     self.size = size
     self.pageSize = pageSize

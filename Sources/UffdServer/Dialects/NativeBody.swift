@@ -79,7 +79,7 @@ struct NativeHello {
     writer.put(NativeWire.versions.upperBound)
     writer.put(NativeWire.capabilities.rawValue)
     writer.put(UInt32(NativeWire.mostFrameBytes))
-    writer.put(UInt32(NativeWire.mostDescriptors))
+    writer.put(UInt32(object.mostDescriptors))
     writer.put(object.size)
     writer.put(object.pageSize)
     return NativeWire.magic + writer.frame(.hello, id: 0)

@@ -104,10 +104,9 @@ int connect_to(const char *path);
 int send_with(int socket, const void *bytes, uint64_t length, const int *descriptors, int count);
 /* The native dialect's attach. NULL, or why the server refuses. */
 const char *native_attach(struct client *client);
-/* Regions from `first` on join the session. */
-void native_add(struct client *client, uint64_t first);
-/* NULL, or why the server refuses. */
+/* Regions from `first` on join the session. Of the first: NULL, or why the server refuses. */
 const char *native_try_add(struct client *client, uint64_t first);
+void native_add(struct client *client, uint64_t first);
 void native_remove(struct client *client, const void *start, uint64_t length);
 void native_drain(struct client *client);
 uint64_t native_missing(struct client *client);
@@ -199,7 +198,8 @@ void count_latencies(uint64_t *samples, uint64_t count);
   X(exec_away, "exec") X(killed, "kill") X(memcg, "memcg") X(truncated, "truncated") \
   X(unsealed, "unsealed") X(poison, "poison") X(asleep, "asleep") X(drained, "drained") \
   X(orphan, "orphan") X(hostile, "hostile") X(crowd, "crowd") X(quiet, "quiet") X(kvm, "kvm") \
-  X(soak, "soak") X(latency, "latency")
+  X(soak, "soak") X(latency, "latency") \
+  X(grown, "grown") X(successors, "successors") X(blocking, "blocking")
 #define DECLARE(function, name) void scenario_##function(void);
 SCENARIOS(DECLARE)
 #undef DECLARE

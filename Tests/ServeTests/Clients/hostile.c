@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,16 @@ static void many_descriptors(void) {
   for (int i = 0; i < 200; i++)
     if ((descriptors[i] = fcntl(client->uffd, F_DUPFD_CLOEXEC, 3)) < 0) fail_errno("dup");
   send_and_expect_refusal(text, descriptors, 200);
+}
+
+/* More userfaultfds than are kept of one process. */
+static void many_uffds(void) {
+  struct client *client = prepared();
+  int descriptors[5];
+  for (int i = 0; i < 5; i++) descriptors[i] = client->uffd;
+  send_and_expect_refusal(text, descriptors, 5);
+  /* If it is to be killed, it is now. */
+  pause_ns(2000000000);
 }
 
 /* One of the 200 in each message, in messages of one byte. */
@@ -202,6 +213,30 @@ static void twice(void) {
   check_settled(first);
 }
 
+static void *keep_blocking(void *argument) {
+  const struct client *client = argument;
+  for (;;)
+    if (fcntl(client->uffd, F_SETFL, 0)) fail_errno("F_SETFL");
+}
+
+/* The open file is the server's too: a read of it would wait for this client's next fault. */
+void scenario_blocking(void) {
+  struct client *client = client_open(UFFD_FEATURE_EVENT_REMOVE);
+  uint64_t pages = PAGES(client, 0), deadline = now_ns() + (uint64_t)(options->seconds * 1e9);
+  if (fcntl(client->uffd, F_SETFL, 0)) fail_errno("F_SETFL");
+  expect_pattern(client->regions[0].start, client->page, client->regions[0].offset);
+  puts("ready");
+  fflush(stdout);
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, keep_blocking, client)) fail("no thread can be made");
+  for (uint64_t i = 1; i < pages && now_ns() < deadline; i++) {
+    char *at = client->regions[0].start + i * client->page;
+    step("touching page %lu", i);
+    expect_pattern(at, client->page, client->regions[0].offset + i * client->page);
+    pause_ns(2000000);
+  }
+}
+
 void scenario_hostile(void) {
   static const struct {
     const char *name;
@@ -209,6 +244,7 @@ void scenario_hostile(void) {
   } acts[] = {{"no-descriptor", no_descriptor},
               {"pipe", a_pipe},
               {"many-descriptors", many_descriptors},
+              {"many-uffds", many_uffds},
               {"descriptor-flood", descriptor_flood},
               {"unready", unready},
               {"dead", of_the_dead},
