@@ -62,7 +62,7 @@ import UffdPluginABI
   }
 
   /// Gives the next step to the workers, behind whatever faults need of them.
-  func submit() { unsafe instance.submit(.scan(self), inBackground: true) }
+  func submit() { unsafe instance.submit(.scan(self), .background) }
   func cancel() { isCancelled.store(true, ordering: .relaxed) }
 
   /// One step, on a worker. True: there is more to do.

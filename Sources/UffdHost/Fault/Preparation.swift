@@ -95,7 +95,7 @@ import UffdPluginABI
   }
 
   /// Gives the next step to the workers, behind whatever faults need of them.
-  func submit() { unsafe instance.submit(.prepare(self), inBackground: true) }
+  func submit() { unsafe instance.submit(.prepare(self), .background) }
 
   // MARK: For a worker
 

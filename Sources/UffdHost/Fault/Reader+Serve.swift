@@ -143,7 +143,7 @@ extension Reader {
     case .zero: unsafe zero(question)
     case .lookUp: unsafe lookUp(question)
     case .mapCached: unsafe mapCached(question)
-    case .wait: unsafe park(question, .published)
+    case .wait: unsafe awaitOther(question)
     case .evict: unsafe evict(question)
     case .refuse: unsafe giveUp(question, .stray)
     case .poison: unsafe giveUp(question, nil)

@@ -76,9 +76,11 @@ extension Reader {
     if unsafe question.pointee.born == 0 { unsafe question.pointee.born = monotonicNanoseconds() }
     unsafe question.pointee.phase = .working
     unsafe questions.activate(question)
+    let session = unsafe question.pointee.region?.pointee.session ?? local
     unsafe instance.submit(
       .ask(question, instance, port),
-      inBackground: question.pointee.order != nil || question.isUnwanted)
+      question.pointee.order != nil || question.isUnwanted
+        ? .background : .demand(UInt(bitPattern: session)))
   }
 
   func nanosecondsToNextTimer() -> Int64 {
