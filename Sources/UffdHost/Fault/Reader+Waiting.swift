@@ -221,6 +221,7 @@ extension Reader {
   mutating func abandon(_ question: UnsafeMutablePointer<Question>, _ reason: GivingUp?) {
     unsafe cancel(question)
     unsafe question.pointee.phase = .abandoned
+    unsafe questions.disown(question)
     if unsafe question.isUnwanted { return unsafe leaveBehind(question) }
     let order = unsafe question.pointee.order
     unsafe question.pointee.order = nil
