@@ -174,8 +174,9 @@ extension Reader {
           <= other.pointee.pgoff + other.pointee.count
       {
         // What no worker has begun would be waited for without need: this is asked for at once, alone.
-        return unsafe other.pointee.phase != .working
-          || !question.pointee.instance!.isWaiting(other)
+        let isWaiting =
+          unsafe other.pointee.phase == .working && question.pointee.instance!.isWaiting(other)
+        if !isWaiting { return true }
       }
     }
     return false
