@@ -89,13 +89,15 @@ struct WorkerOrderTests {
         try inBackground { if region.load(2 * index) != contentWord(2 * index) { abort() } }
       }
       #expect(eventually { scene.host.statistics.faults.total >= 390 })
-      let before = monotonicNanoseconds()
       handed.go()
       #expect(handed.wait() == 0, "the line of handed.c less one")
-      let waited = (monotonicNanoseconds() - before) / 1_000_000
+      // From the moment when its reader heard of it: when a process runs is the machine's business.
+      let latency = handed.client.progress.latency
+      let waited = latency.max / 1_000_000
       for thread in threads { thread.join() }
       let all = (monotonicNanoseconds() - started) / 1_000_000
-      #expect(waited < 200, "\(waited) ms for one page; the storm took \(all) ms")
+      #expect(latency.count == 1)
+      #expect(waited < 120, "\(waited) ms for one page; the storm took \(all) ms")
     }
   }
 

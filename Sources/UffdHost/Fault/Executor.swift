@@ -54,12 +54,19 @@ final class Executor: @unchecked Sendable {
     }
   }
 
+  /// The same for a question.
+  func promote(_ question: UnsafeMutablePointer<Question>, to key: UInt) {
+    queue.promote(to: key) { unsafe Self.asks($0, question) }
+  }
+
   /// Whether a question waits in the background.
   func isWaiting(_ question: UnsafeMutablePointer<Question>) -> Bool {
-    queue.waits { job in
-      guard case .ask(let other, _, _) = job else { return false }
-      return unsafe other == question
-    }
+    queue.waits { unsafe Self.asks($0, question) }
+  }
+
+  private static func asks(_ job: Job, _ question: UnsafeMutablePointer<Question>) -> Bool {
+    guard case .ask(let other, _, _) = job else { return false }
+    return unsafe other == question
   }
 
   /// Runs `body` on the executor and waits for its result. Nil: the executor is closed, or it did not come

@@ -139,6 +139,14 @@ extension UnsafeMutablePointer<InstanceRecord> {
     }
   }
 
+  /// The same for a question.
+  @inline(never)
+  func promote(_ question: UnsafeMutablePointer<Question>, for session: SessionPointer) {
+    unsafe pointee.executor._withUnsafeGuaranteedRef {
+      unsafe $0.promote(question, to: UInt(bitPattern: session))
+    }
+  }
+
   /// Whether no worker has begun with a question that nobody waits for.
   @inline(never)
   func isWaiting(_ question: UnsafeMutablePointer<Question>) -> Bool {

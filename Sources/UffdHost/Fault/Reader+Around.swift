@@ -173,10 +173,15 @@ extension Reader {
         unsafe question.pointee.pgoff + question.pointee.count
           <= other.pointee.pgoff + other.pointee.count
       {
-        // What no worker has begun would be waited for without need: this is asked for at once, alone.
-        let isWaiting =
-          unsafe other.pointee.phase == .working && question.pointee.instance!.isWaiting(other)
-        if !isWaiting { return true }
+        if unsafe other.pointee.phase != .working { return true }
+        let instance = unsafe question.pointee.instance!
+        // What a fault took along is as good as what it took itself, but it is waited for now.
+        if unsafe other.pointee.order == nil {
+          unsafe instance.promote(other, for: session)
+          return true
+        }
+        // A piece of a fill that no worker has begun would be waited for without need: this is asked for alone.
+        if unsafe !instance.isWaiting(other) { return true }
       }
     }
     return false
