@@ -131,17 +131,18 @@ import UffdPluginABI
     }
     var failed: UInt64 = 0
     var unfilled: UInt64 = 0
+    let session = instance.host.session
     // A client may discard what a pass has filled: then another pass is needed.
     for pass in 0..<Self.drainPasses {
       if pass > 0 { waitForQuiet() }
-      let session = instance.host.session
       let orders = unsafe FillOrder.shared(
         among: session.readers.count, region: record, instance: instance.record,
         backing: record.pointee.backing, pgoffs: record.pgoffs)
-      failed += session.fill(orders)
+      try whileDraining { session.begin(orders) }
+      failed += session.end(orders)
       // What was zeroed for good is judged by the order that began first.
       let release = RegionRelease(orders[0], session.uffd)
-      session.release(release)
+      try whileDraining { session.release(release) }
       if let error = release.error {
         phase.withLock { if $0 == .draining { $0 = .drained } }
         throw HostError(
@@ -150,11 +151,8 @@ import UffdPluginABI
       unfilled = release.unfilled
       if unfilled == 0 || failed > 0 && instance.host.options.onError == .hold { break }
     }
-    let isDetached = phase.withLock { phase in
-      if phase == .draining { phase = unfilled == 0 ? .drained : .serving }
-      return phase == .detached
-    }
-    if isDetached { throw HostError(.service, "the region was detached while it was drained") }
+    try whileDraining {}
+    phase.withLock { if $0 == .draining { $0 = unfilled == 0 ? .drained : .serving } }
     if unfilled > 0 {
       throw HostError(
         .service,
@@ -167,6 +165,18 @@ import UffdPluginABI
   }
 
   private static let drainPasses = 8
+
+  /// Asks the readers for something, unless the region was detached meanwhile. Under the lock, as in `prefetch`:
+  /// whoever detaches it does so afterwards, and makes them forget what they were asked.
+  private func whileDraining(_ body: () -> Void) throws(HostError) {
+    let isDraining = phase.withLock { phase in
+      if phase == .draining { body() }
+      return phase == .draining
+    }
+    if !isDraining {
+      throw HostError(.service, "the region was detached while it was drained")
+    }
+  }
 
   /// What was given back of a private file's pages has to be zero for good before they are let go.
   private func waitForQuiet() {
@@ -228,8 +238,9 @@ import UffdPluginABI
       return phase
     }
     if before == .detached { return }
-    // First nobody installs here any more, then the pages go, then sleepers find out.
-    if before == .serving { unsafe instance.host.session.remove(record) }
+    // First nobody installs here any more, and nobody asks the provider for it, a drain neither; then the pages
+    // go, then sleepers find out.
+    if before != .drained { unsafe instance.host.session.remove(record) }
     mapping.seal()
     instance.host.session.uffd.calls.wake(mapping.address, length: UInt64(mapping.length))
     instance.unuse()

@@ -3,6 +3,7 @@
 
 import FaultInjection
 import Glibc
+import Synchronization
 import Testing
 
 @testable import UffdHost
@@ -146,6 +147,60 @@ struct DrainTests {
       #expect(region.holdsContent(2), "a sibling's write is in a mapping that is filled alone")
       #expect(region.holdsContent(3), "a sibling's hole is in a mapping that is filled alone")
       #expect(region.difference() == -1)
+    }
+  }
+
+  @Test(
+    "detached in the middle: the drain says so, and nobody asks the provider any more",
+    arguments: [TestTable.parallel, .blocking], [1, 2])
+  func detached(_ table: TestTable, _ readers: Int) async {
+    await #expect(processExitsWith: .success) { [table, readers] in
+      let scene = try Scene(table, .with { $0.readers = readers })
+      for kind in [MemoryKind.anon, .shmem] {
+        scene.state[\.delay_us] = 1_000
+        scene.state[\.most] = 4
+        let instance = try scene.open(kind, granules: 20_000)
+        let region = try instance.map()
+        let allocs = scene.state[\.allocs]
+        let message = Mutex("")
+        let drain = try inBackground {
+          do throws(HostError) { try region.drain() } catch {
+            message.withLock { $0 = error.message }
+          }
+        }
+        #expect(scene.state.wait(for: \.allocs, atLeast: allocs + 20))
+        region.detach()
+        try instance.close()
+        let asked = scene.state[\.allocs]
+        usleep(50_000)
+        #expect(scene.state[\.allocs] == asked, "a hook was called after close")
+        drain.join()
+        #expect(message.withLock { $0 }.contains("was detached while it was drained"))
+        #expect(unsafe scene.host.session.record.pointee.table.count == 0)
+      }
+    }
+  }
+
+  @Test("detached in the middle of a drain that cannot succeed: nothing knows its record any more")
+  func detachedHeld() async {
+    await #expect(processExitsWith: .success) {
+      let scene = try Scene(.blocking, .with { $0.onError = .hold })
+      scene.state[\.fail_pgoff] = 5 + 1
+      scene.state[\.fail_times] = .max
+      scene.state[\.fail_status] = 6  // GONE
+      scene.state[\.most] = 1
+      scene.state[\.gate_pgoff] = 8 + 1
+      let instance = try scene.open(.anon, granules: 12)
+      do {
+        let region = try instance.map()
+        let drain = try inBackground { try? region.drain() }
+        #expect(scene.state.wait(for: \.gate_reached, atLeast: 1))
+        region.detach()
+        scene.state[\.gate_open] = 1
+        drain.join()
+      }
+      #expect(unsafe scene.host.session.record.pointee.table.count == 0)
+      try instance.close()
     }
   }
 }

@@ -117,6 +117,33 @@ struct KnownZeroTests {
     }
   }
 
+  @Test(
+    "neither announced nor asked for by a fill, whatever is made ready ahead of it",
+    arguments: [TestTable.extents, .extentsBlocking, .extentsSerial], [false, true])
+  func prepared(_ table: TestTable, _ lends: Bool) async {
+    await #expect(processExitsWith: .success) { [table, lends] in
+      let scene = try Scene(table)
+      if lends { scene.state[\.answer] = UInt64(TEST_ANSWER_LENT_MAY_FAULT.rawValue) }
+      let instance = try Self.open(scene, .anon, ("lend", "1"))
+      for _ in 0..<2 {
+        let warmed = scene.state[\.warms]
+        let region = try instance.map()
+        let fill = try region.fillInBackground()
+        fill.wait()
+        #expect(fill.progress.filled == 2000, "\(fill.progress)")
+        #expect(scene.state[\.warms] - warmed == 200 && scene.state[\.bad_warms] == 0)
+        #expect(scene.state[\.zero_allocs] == 0)
+        #expect(region.isZero(100) && region.isZero(1899))
+        #expect(region.holdsContent(99) && region.holdsContent(1900))
+        // As a list has it: pieces with zeroes between them, and one of zeroes alone.
+        let listed = try instance.map()
+        try listed.prefetch([10..<20, 98..<102, 500..<600, 1898..<1903]).wait()
+        #expect(scene.state[\.warms] - warmed == 200 + 10 + 2 + 3)
+        #expect(scene.state[\.zero_allocs] == 0)
+      }
+    }
+  }
+
   @Test("said in many small pieces, and not yet said: then the provider is asked")
   func unsaid() async {
     await #expect(processExitsWith: .success) {

@@ -39,9 +39,34 @@ final class Executor: @unchecked Sendable {
     }
   }
 
-  /// What is in the background is done when nobody needs a worker for a fault.
-  func submit(_ job: Job, inBackground: Bool = false) {
-    queue.put(job, inBackground: inBackground)
+  func submit(_ job: Job, _ lane: WorkLane) { queue.put(job, lane) }
+
+  /// Somebody waits for granules of a backing: questions about them that wait in the background do not any more.
+  func promote(
+    _ pgoffs: Range<UInt64>, of backing: UnsafeMutablePointer<BackingRecord>, to key: UInt
+  ) {
+    queue.promote(to: key) { job in
+      // Nobody changes what a question is about while a worker is to ask it.
+      guard case .ask(let question, _, _) = job, unsafe question.pointee.backing == backing
+      else { return false }
+      return unsafe question.pointee.pgoff < pgoffs.upperBound
+        && question.pointee.pgoff + question.pointee.count > pgoffs.lowerBound
+    }
+  }
+
+  /// The same for a question.
+  func promote(_ question: UnsafeMutablePointer<Question>, to key: UInt) {
+    queue.promote(to: key) { unsafe Self.asks($0, question) }
+  }
+
+  /// Whether a question waits in the background.
+  func isWaiting(_ question: UnsafeMutablePointer<Question>) -> Bool {
+    queue.waits { unsafe Self.asks($0, question) }
+  }
+
+  private static func asks(_ job: Job, _ question: UnsafeMutablePointer<Question>) -> Bool {
+    guard case .ask(let other, _, _) = job else { return false }
+    return unsafe other == question
   }
 
   /// Runs `body` on the executor and waits for its result. Nil: the executor is closed, or it did not come

@@ -121,12 +121,35 @@ extension UnsafeMutablePointer<InstanceRecord> {
     }
   }
 
-  /// Gives a hook that returns nothing to the workers.
+  /// Gives a job to the workers.
   @inline(never)
-  func submit(_ job: Job, inBackground: Bool = false) {
+  func submit(_ job: Job, _ lane: WorkLane) {
     unsafe inFlight.add(1)
+    unsafe pointee.executor._withUnsafeGuaranteedRef { $0.submit(job, lane) }
+  }
+
+  /// A fault waits for granules of a backing, for which a question in the background may have to be asked first.
+  @inline(never)
+  func promote(
+    _ pgoffs: Range<UInt64>, of backing: UnsafeMutablePointer<BackingRecord>,
+    for session: SessionPointer
+  ) {
     unsafe pointee.executor._withUnsafeGuaranteedRef {
-      $0.submit(job, inBackground: inBackground)
+      unsafe $0.promote(pgoffs, of: backing, to: UInt(bitPattern: session))
     }
+  }
+
+  /// The same for a question.
+  @inline(never)
+  func promote(_ question: UnsafeMutablePointer<Question>, for session: SessionPointer) {
+    unsafe pointee.executor._withUnsafeGuaranteedRef {
+      unsafe $0.promote(question, to: UInt(bitPattern: session))
+    }
+  }
+
+  /// Whether no worker has begun with a question that nobody waits for.
+  @inline(never)
+  func isWaiting(_ question: UnsafeMutablePointer<Question>) -> Bool {
+    unsafe pointee.executor._withUnsafeGuaranteedRef { unsafe $0.isWaiting(question) }
   }
 }

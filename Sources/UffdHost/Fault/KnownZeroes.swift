@@ -28,6 +28,16 @@ import UffdPluginABI
     return next - first
   }
 
+  /// Granules from `first` on, before `end`, that are known to be zero.
+  func known(from first: UInt64, before end: UInt64) -> UInt64 {
+    var next = first
+    while next < end, contains(next) {
+      let isWhole = unsafe next % 64 == 0 && AtomicWord(words + Int(next / 64)).relaxed == .max
+      next += isWhole ? 64 : 1
+    }
+    return min(next, end) - first
+  }
+
   func set(_ range: Range<UInt64>) {
     var next = range.lowerBound
     while next < range.upperBound {
@@ -62,7 +72,7 @@ import UffdPluginABI
   }
 
   /// Gives the next step to the workers, behind whatever faults need of them.
-  func submit() { unsafe instance.submit(.scan(self), inBackground: true) }
+  func submit() { unsafe instance.submit(.scan(self), .background) }
   func cancel() { isCancelled.store(true, ordering: .relaxed) }
 
   /// One step, on a worker. True: there is more to do.

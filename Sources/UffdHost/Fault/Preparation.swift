@@ -24,6 +24,7 @@ import UffdPluginABI
   // The worker's own: a step begins when the one before has ended.
   private var announced: Cursor
   private var populated: Cursor
+  private var hasAsked = false
 
   /// A place in the list.
   private struct Cursor {
@@ -41,6 +42,8 @@ import UffdPluginABI
   private static let stepCalls = 128
   private static let stepRuns = 32
   private static let stepBytes: UInt64 = 1 << 20
+  /// A fault may wait for the worker: a step that takes so long does no more calls.
+  private static let stepNanoseconds: UInt64 = 5_000_000
   /// Runs with no more than this between them are announced as one: reading it costs less than another
   /// request.
   private static let bridgeBytes: UInt64 = 16 << 10
@@ -95,19 +98,20 @@ import UffdPluginABI
   }
 
   /// Gives the next step to the workers, behind whatever faults need of them.
-  func submit() { unsafe instance.submit(.prepare(self), inBackground: true) }
+  func submit() { unsafe instance.submit(.prepare(self), .background) }
 
   // MARK: For a worker
 
   /// One step. True: there is more to do.
   func step() -> Bool {
     if isCancelled.load(ordering: .relaxed) { return false }
+    let moment = monotonicNanoseconds() + Self.stepNanoseconds
     if unsafe instance.pointee.willNeed != nil {
-      announce()
+      announce(moment)
     } else {
       announced = Cursor(range: ranges.count, pgoff: .max, passed: .max)
     }
-    if populates.load(ordering: .relaxed) { populate() } else { populated = announced }
+    if populates.load(ordering: .relaxed) { populate(moment) } else { populated = announced }
     let isDone = populated.range >= ranges.count
     ready.store(isDone ? .max : populated.pgoff, ordering: .releasing)
     if !isDone, isHeldBack, isTooFar(populated.pgoff) {
@@ -120,27 +124,55 @@ import UffdPluginABI
     return !isDone
   }
 
-  /// will_need for some runs ahead.
-  private func announce() {
+  /// will_need for some runs ahead, until `moment` at most.
+  private func announce(_ moment: UInt64) {
     let granule = unsafe instance.pointee.granule
     let isLimited = isHeldBack || populates.load(ordering: .relaxed)
     var calls = 0
-    while announced.range < ranges.count, calls < Self.stepCalls {
+    while calls < Self.stepCalls {
+      skipZeroes(&announced)
+      guard announced.range < ranges.count else { return }
       // Where nothing is made resident the provider knows best what its source can take.
-      if isLimited, (announced.passed - populated.passed) * granule >= Self.leadBytes { return }
+      if isLimited, announced.passed > populated.passed,
+        (announced.passed - populated.passed) * granule >= Self.leadBytes
+      {
+        return
+      }
       let start = announced.pgoff
       let limit = start + max(1, Self.stepBytes / granule)
-      var end = min(ranges[announced.range].upperBound, limit)
+      var end = data(from: start, before: min(ranges[announced.range].upperBound, limit))
       var next = announced.range + 1
       while next < ranges.count, ranges[next].lowerBound < limit,
         (ranges[next].lowerBound - end) * granule <= Self.bridgeBytes
       {
-        end = min(ranges[next].upperBound, limit)
+        // Not over what is known to be zero, though: nothing is read there.
+        let stop = min(ranges[next].upperBound, limit)
+        let reached = data(from: end, before: stop)
+        guard reached > ranges[next].lowerBound else { break }
+        end = reached
+        if end < stop { break }
         next += 1
       }
       unsafe instance.pointee.willNeed!(instance.pointee.contentHandle, start, end - start)
       advance(&announced, to: end)
       calls += 1
+      if monotonicNanoseconds() > moment { return }
+    }
+  }
+
+  /// Where what follows on `pgoff` begins to be known as zero, `end` at the latest.
+  private func data(from pgoff: UInt64, before end: UInt64) -> UInt64 {
+    guard let zeroes = unsafe instance.pointee.zeroes else { return end }
+    return pgoff + zeroes.unknown(from: pgoff, before: end)
+  }
+
+  /// What is known to be zero needs no source.
+  private func skipZeroes(_ cursor: inout Cursor) {
+    guard let zeroes = unsafe instance.pointee.zeroes else { return }
+    while cursor.range < ranges.count {
+      let known = zeroes.known(from: cursor.pgoff, before: ranges[cursor.range].upperBound)
+      if known == 0 { return }
+      advance(&cursor, to: cursor.pgoff + known)
     }
   }
 
@@ -156,8 +188,9 @@ import UffdPluginABI
     }
   }
 
-  /// Asks for some runs, as they will be asked for again, and waits until what is lent is in memory.
-  private func populate() {
+  /// Asks for some runs, as they will be asked for again, and waits until what is lent is in memory, until
+  /// `moment` at most.
+  private func populate(_ moment: UInt64) {
     let granule = unsafe instance.pointee.granule
     let room = max(granule, Self.stepBytes)
     let arena = unsafe instance.pointee.arena.takeUnretainedValue()
@@ -167,12 +200,14 @@ import UffdPluginABI
     defer { unsafe arena.free(staging) }
     var runs = 0
     var bytes: UInt64 = 0
-    while populated.passed < announced.passed, populated.range < ranges.count,
-      runs < Self.stepRuns, bytes < Self.stepBytes
-    {
+    while runs < Self.stepRuns, bytes < Self.stepBytes {
+      skipZeroes(&populated)
+      guard populated.passed < announced.passed, populated.range < ranges.count else { return }
       // The first answer tells whether it lends at all, and is not worth much otherwise.
-      let most = populated.passed == 0 ? 1 : room / granule
-      let count = min(ranges[populated.range].upperBound - populated.pgoff, most)
+      let most = hasAsked ? max(1, (room - bytes) / granule) : 1
+      hasAsked = true
+      let end = min(ranges[populated.range].upperBound, populated.pgoff + most)
+      let count = data(from: populated.pgoff, before: end) - populated.pgoff
       let ticket = LooseTicket.next()
       let answer = unsafe instance.askToLend(populated.pgoff, count, ticket, staging, room)
       guard answer.isUseful else {
@@ -185,6 +220,7 @@ import UffdPluginABI
       advance(&populated, to: populated.pgoff + taken)
       runs += 1
       bytes += taken * granule
+      if monotonicNanoseconds() > moment { return }
     }
   }
 }

@@ -67,6 +67,8 @@ import UffdPluginABI
   var waiting = Waiting.kernel
   /// Place in the reader's list of active questions.
   var place: Int32 = -1
+  /// The client in whose number of open questions it is counted.
+  var counted: SessionPointer?
   /// What the worker found.
   var status = uffd_status.ok
   var folio = unsafe uffd_folio()
@@ -131,6 +133,8 @@ enum LooseTicket {
   private var freeCount: Int
   let reader: UInt64
   static let capacity = 1 << 15
+  /// So many of them may be one client's, or it could leave none to the others of its reader.
+  static let mostOfClient = capacity / 4
 
   static var bytes: UInt64 {
     UInt64(capacity) * UInt64(MemoryLayout<Question>.stride + 2 * MemoryLayout<Int32>.stride)
@@ -213,9 +217,23 @@ enum LooseTicket {
     unsafe slot.pointee.place = Int32(activeCount)
     unsafe active[activeCount] = unsafe Int32(slot - slots)
     activeCount += 1
+    // The session of this process has several readers, and nobody to be protected from.
+    guard let session = unsafe slot.pointee.region?.pointee.session,
+      unsafe !session.pointee.isOwnProcess
+    else { return }
+    unsafe session.pointee.openQuestions += 1
+    unsafe slot.pointee.counted = unsafe session
+  }
+
+  /// A question is none of its client's any more, who may be gone before it ends.
+  func disown(_ slot: UnsafeMutablePointer<Question>) {
+    guard let session = unsafe slot.pointee.counted else { return }
+    unsafe session.pointee.openQuestions -= 1
+    unsafe slot.pointee.counted = nil
   }
 
   private mutating func deactivate(_ slot: UnsafeMutablePointer<Question>) {
+    unsafe disown(slot)
     let place = unsafe Int(slot.pointee.place)
     activeCount -= 1
     let last = unsafe active[activeCount]

@@ -173,10 +173,32 @@ extension Reader {
         unsafe question.pointee.pgoff + question.pointee.count
           <= other.pointee.pgoff + other.pointee.count
       {
-        return true
+        if unsafe other.pointee.phase != .working { return true }
+        let instance = unsafe question.pointee.instance!
+        // What a fault took along is as good as what it took itself, but it is waited for now.
+        if unsafe other.pointee.order == nil {
+          unsafe instance.promote(other, for: session)
+          return true
+        }
+        // A piece of a fill that no worker has begun would be waited for without need: this is asked for alone.
+        if unsafe !instance.isWaiting(other) { return true }
       }
     }
     return false
+  }
+
+  /// Waits for pages that another question has claimed. If that was to be asked when nobody needs a worker, it
+  /// is its turn now.
+  @inline(never)
+  mutating func awaitOther(_ question: UnsafeMutablePointer<Question>) {
+    let instance = unsafe question.pointee.instance!
+    if unsafe !instance.pointee.isInline, unsafe question.pointee.order == nil,
+      unsafe !question.isUnwanted, let backing = unsafe question.pointee.backing
+    {
+      let (pgoff, count) = unsafe (question.pointee.pgoff, question.pointee.count)
+      unsafe instance.promote(pgoff..<(pgoff + count), of: backing, for: session)
+    }
+    unsafe park(question, .published)
   }
 
   /// Ends a fault that waited for another question's pages if that has mapped its page. Whoever sleeps on it

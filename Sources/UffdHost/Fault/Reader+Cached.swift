@@ -34,6 +34,9 @@ extension Reader {
     unsafe lookedUp(question, status)
   }
 
+  /// A page that the backing has and the provider does not know is asked for so often before that counts.
+  private static var mostLookups: UInt32 { 3 }
+
   /// What get_folio_noalloc answered for the first page of the question.
   mutating func lookedUp(_ question: UnsafeMutablePointer<Question>, _ status: uffd_status) {
     if status != .ok, unsafe question.takesAlong { return unsafe shed(question) }
@@ -46,6 +49,11 @@ extension Reader {
       let isAccounted =
         unsafe question.pointee.instance!.pointee.filemapAdd != nil
         && question.pointee.region?.pointee.shape.arrivesFilled == false
+      // Unless it was told of a hole after we had decided to ask: then it was right, or will be.
+      if isAccounted, unsafe question.pointee.attempts < Self.mostLookups {
+        unsafe question.pointee.attempts += 1
+        return unsafe work(question)
+      }
       unsafe isAccounted ? broken(question, .lostFolio) : giveUp(question, .notInFilemap)
     case .outOfRange, .gone:
       counters.add(.providerErrors)
@@ -167,7 +175,7 @@ extension Reader {
         if unsafe instance.pointee.isDirect {
           unsafe discard(instance.pointee.handle, pgoff, 1)
         } else {
-          unsafe instance.submit(.discard(instance, pgoff: pgoff, count: 1))
+          unsafe instance.submit(.discard(instance, pgoff: pgoff, count: 1), .undo)
         }
       }
       if unsafe question.pointee.region!.pointee.shape.shared {

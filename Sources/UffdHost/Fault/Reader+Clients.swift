@@ -59,6 +59,7 @@ extension Reader {
   }
 
   /// The process of a client has ended. Its memory may still be another one's.
+  @inline(never)
   mutating func hasExited(_ session: SessionPointer) {
     guard let client = unsafe session.pointee.client?.takeUnretainedValue() else { return }
     if client.isExitWatched, let pidfd = client.identity.pidfd {
@@ -71,6 +72,7 @@ extension Reader {
 
   /// Finds out which clients are gone, comes back to what was paused, goes on with drains, and frees what
   /// ended.
+  @inline(never)
   mutating func lookAfterClients() {
     let now = monotonicNanoseconds()
     for drain in drains where now >= drain.due { advance(drain, now) }

@@ -5,6 +5,7 @@ import UffdPluginABI
 
 extension Reader {
   /// Answers the mailbox.
+  @inline(never)
   mutating func answerRequests() {
     for (request, done) in port.takeRequests() {
       unsafe attend(local)
@@ -91,7 +92,8 @@ extension Reader {
   }
 
   /// How long the fills want nothing, in nanoseconds; nil: until something else happens.
-  func pauseOfFills() -> Int64? {
+  @inline(never)
+  mutating func pauseOfFills() -> Int64? {
     let now = monotonicNanoseconds()
     return fills.lazy.filter(\.canGoOn).map { Int64(clamping: $0.pace?.wait(now) ?? 0) }.min()
   }
@@ -114,6 +116,7 @@ extension Reader {
   }
 
   /// Fills what one install at most fills of the order whose turn it is, and ends orders that are done.
+  @inline(never)
   mutating func fillPiece() {
     for order in fills { order.preparation?.goOn(behind: order.next) }
     if let place = nextFill() {

@@ -53,11 +53,11 @@ extension Reader {
       count += 1
     }
     if count == 0 {
-      unsafe park(question, .published)
+      unsafe awaitOther(question)
       return false
     }
     if unsafe count < question.pointee.count, let rest = unsafe split(question, at: count) {
-      unsafe park(rest, .published)
+      unsafe awaitOther(rest)
     }
     unsafe question.pointee.claimed = true
     unsafe question.pointee.claimedFrom = state
@@ -207,7 +207,9 @@ extension Reader {
     if unsafe instance.pointee.isDirect {
       unsafe instance.pointee.filemapRemove!(instance.pointee.handle, pgoff, added - offset)
     } else {
-      unsafe instance.submit(.filemapRemove(instance, pgoff: pgoff, count: added - offset))
+      // Before all that is asked: nobody may account these pages anew before they were taken back.
+      unsafe instance.submit(
+        .filemapRemove(instance, pgoff: pgoff, count: added - offset), .undo)
     }
   }
 
@@ -222,7 +224,7 @@ extension Reader {
           instance.pointee.contentHandle, question.pointer(to: \.folio)!, question.pointee.pgoff)
       } else {
         unsafe instance.submit(
-          .put(instance, question.pointee.folio, pgoff: question.pointee.pgoff))
+          .put(instance, question.pointee.folio, pgoff: question.pointee.pgoff), .undo)
       }
     case .staged:
       if let memory = unsafe question.pointee.folio.memory,

@@ -12,12 +12,14 @@ extension Reader {
     }
   }
 
-  /// Makes a question of a run of faults. Nil: 32,768 questions are open, and the threads ask again.
+  /// Makes a question of a run of faults. Nil: 32,768 questions are open, or a quarter of that of this client
+  /// alone, and the threads ask again.
   @inline(__always)
   mutating func makeQuestion(
     _ fault: MergedFault
   ) -> UnsafeMutablePointer<Question>? {
-    guard let question = unsafe questions.take() else {
+    let open = unsafe fault.region.pointee.session.pointee.openQuestions
+    guard open < QuestionTable.mostOfClient, let question = unsafe questions.take() else {
       let start = unsafe fault.region.address(of: fault.page)
       unsafe calls.wake(start, length: fault.length << fault.region.pointee.granuleShift)
       reporter.tooManyQuestions()
@@ -143,7 +145,7 @@ extension Reader {
     case .zero: unsafe zero(question)
     case .lookUp: unsafe lookUp(question)
     case .mapCached: unsafe mapCached(question)
-    case .wait: unsafe park(question, .published)
+    case .wait: unsafe awaitOther(question)
     case .evict: unsafe evict(question)
     case .refuse: unsafe giveUp(question, .stray)
     case .poison: unsafe giveUp(question, nil)

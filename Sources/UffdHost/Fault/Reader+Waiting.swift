@@ -76,12 +76,14 @@ extension Reader {
     if unsafe question.pointee.born == 0 { unsafe question.pointee.born = monotonicNanoseconds() }
     unsafe question.pointee.phase = .working
     unsafe questions.activate(question)
+    let session = unsafe question.pointee.region?.pointee.session ?? local
     unsafe instance.submit(
       .ask(question, instance, port),
-      inBackground: question.pointee.order != nil || question.isUnwanted)
+      question.pointee.order != nil || question.isUnwanted
+        ? .background : .demand(UInt(bitPattern: session)))
   }
 
-  func nanosecondsToNextTimer() -> Int64 {
+  mutating func nanosecondsToNextTimer() -> Int64 {
     let now = monotonicNanoseconds()
     var next = UInt64.max
     for index in 0..<questions.activeCount {
@@ -101,7 +103,7 @@ extension Reader {
   private static let patienceWithFetches: UInt64 = 1_000_000_000
 
   /// When a question is given up, whatever it waits for.
-  private func limit(_ question: UnsafeMutablePointer<Question>) -> UInt64 {
+  private mutating func limit(_ question: UnsafeMutablePointer<Question>) -> UInt64 {
     if unsafe question.isUnwanted {
       // A prefetch that was asked for may take longer.
       let most = unsafe question.pointee.order == nil ? Self.patienceWithFetches : UInt64.max
@@ -113,6 +115,7 @@ extension Reader {
   }
 
   /// Looks at every parked question whose time has come, or that may have become answerable.
+  @inline(never)
   mutating func revisitQuestions() {
     for index in port.takeFinished() { unsafe finished(questions.slots + Int(index)) }
     let now = monotonicNanoseconds()
@@ -219,6 +222,7 @@ extension Reader {
   mutating func abandon(_ question: UnsafeMutablePointer<Question>, _ reason: GivingUp?) {
     unsafe cancel(question)
     unsafe question.pointee.phase = .abandoned
+    unsafe questions.disown(question)
     if unsafe question.isUnwanted { return unsafe leaveBehind(question) }
     let order = unsafe question.pointee.order
     unsafe question.pointee.order = nil

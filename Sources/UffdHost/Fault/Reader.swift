@@ -180,6 +180,7 @@ struct PollerBox: @unchecked Sendable {
   }
 
   /// Serves until the control thread says stop.
+  @inline(never)
   mutating func run() {
     var isBusy = true
     while !isStopping {

@@ -66,7 +66,17 @@ package struct SessionTuning: Sendable {
   /// Fills in the background, each order by a reader of its own, and waits for the end. The number of granules
   /// that could not be filled.
   func fill(_ orders: [FillOrder]) -> UInt64 {
+    begin(orders)
+    return end(orders)
+  }
+
+  /// Begins such a fill.
+  func begin(_ orders: [FillOrder]) {
     for (index, order) in orders.enumerated() { readers[index].perform(.fill(order)) }
+  }
+
+  /// Waits for its end.
+  func end(_ orders: [FillOrder]) -> UInt64 {
     for order in orders { order.done.wait() }
     return orders.reduce(0) { $0 + $1.failed }
   }

@@ -24,6 +24,8 @@
   var pausedUntil: UInt64 = 0
   /// The session has ended, and is freed at the end of the reader's turn.
   var hasEnded = false
+  /// Questions of a client that wait or that a worker has. Its reader counts them.
+  var openQuestions = 0
   /// Turns so far, each sixteenth of which is timed, and what had been put off before it.
   var turns: UInt64 = 0
   var putOffBefore: UInt64 = 0

@@ -3,39 +3,31 @@
 import CLinux
 import Glibc
 
-/// Two lanes, each first in, first out, any number of producers and consumers (pthread_mutex_t,
-/// pthread_cond_t). What is in the background comes when nothing else is there, but every eighth time at
-/// least; and never more than so many at a time, so that a thread is left for what is not.
+/// Where a job waits.
+enum WorkLane {
+  /// Before all else, in the order of arrival: it takes back what was done, and nothing may be done anew before.
+  case undo
+  /// Somebody waits for it. Who, is a number: everybody has a turn.
+  case demand(UInt)
+  /// When nothing else is there, but every eighth time at least, in the order of arrival.
+  case background
+}
+
+/// Jobs in three lanes, any number of producers and consumers (pthread_mutex_t, pthread_cond_t). Never more
+/// than so many of the background are done at a time, so that a thread is left for what is not.
 @safe final class WorkQueue<Job>: @unchecked Sendable {
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let condition: UnsafeMutablePointer<pthread_cond_t>
-  private var jobs = Lane()
-  private var background = Lane()
-  /// Jobs taken since one of the background was.
+  private var undo = Ring<Job>()
+  private var demand = FairLane<Job>()
+  private var background = Ring<Job>()
+  /// Jobs taken while one of the background could have been.
   private var passed = 0
   /// Jobs of the background that are being done, and how many may be.
   private var underWay = 0
   private let mostUnderWay: Int
   private var isClosed = false
   private static var mostPassed: Int { 7 }
-
-  private struct Lane {
-    private var jobs: [Job] = []
-    private var head = 0
-    var isEmpty: Bool { head == jobs.count }
-
-    mutating func put(_ job: Job) { jobs.append(job) }
-
-    mutating func take() -> Job {
-      let job = jobs[head]
-      head += 1
-      if head == jobs.count {
-        jobs.removeAll(keepingCapacity: true)
-        head = 0
-      }
-      return job
-    }
-  }
 
   init(mostInBackground: Int = 1) {
     mostUnderWay = mostInBackground
@@ -59,13 +51,41 @@ import Glibc
 
   /// False if the queue is closed: nobody will do the job.
   @discardableResult
-  func put(_ job: Job, inBackground: Bool = false) -> Bool {
+  func put(_ job: Job, _ lane: WorkLane = .demand(0)) -> Bool {
     unsafe pthread_mutex_lock(mutex)
     defer { unsafe pthread_mutex_unlock(mutex) }
     if isClosed { return false }
-    if inBackground { background.put(job) } else { jobs.put(job) }
+    switch lane {
+    case .undo: undo.put(job)
+    case .demand(let key): demand.put(job, of: key)
+    case .background: background.put(job)
+    }
     unsafe pthread_cond_signal(condition)
     return true
+  }
+
+  /// Somebody waits for what waits in the background, if that `isMeant`: it is in his line from now on. What a
+  /// thread has begun is not found.
+  func promote(to key: UInt, where isMeant: (Job) -> Bool) {
+    unsafe pthread_mutex_lock(mutex)
+    defer { unsafe pthread_mutex_unlock(mutex) }
+    var index = 0
+    while index < background.count {
+      guard isMeant(background[index]) else {
+        index += 1
+        continue
+      }
+      demand.put(background.remove(at: index), of: key)
+      unsafe pthread_cond_signal(condition)
+    }
+  }
+
+  /// Whether a job of the background waits that `isMeant`.
+  func waits(where isMeant: (Job) -> Bool) -> Bool {
+    unsafe pthread_mutex_lock(mutex)
+    defer { unsafe pthread_mutex_unlock(mutex) }
+    for index in 0..<background.count where isMeant(background[index]) { return true }
+    return false
   }
 
   /// Does jobs until the queue is closed and empty. For a thread that does nothing else.
@@ -87,7 +107,7 @@ import Glibc
   private func next(until limit: UInt64?) -> (job: Job, isBackground: Bool)? {
     unsafe pthread_mutex_lock(mutex)
     defer { unsafe pthread_mutex_unlock(mutex) }
-    while jobs.isEmpty && !mayTakeBackground {
+    while undo.isEmpty && demand.isEmpty && !mayTakeBackground {
       if isClosed { return nil }
       guard let limit else {
         unsafe pthread_cond_wait(condition, mutex)
@@ -100,13 +120,15 @@ import Glibc
         return nil
       }
     }
-    if mayTakeBackground, jobs.isEmpty || passed >= Self.mostPassed {
+    if !undo.isEmpty { return (undo.take(), false) }
+    if mayTakeBackground, demand.isEmpty || passed >= Self.mostPassed {
       passed = 0
       underWay += 1
       return (background.take(), true)
     }
-    passed += 1
-    return (jobs.take(), false)
+    // Nothing is owed to a lane where nothing waits, or of which enough is being done.
+    if mayTakeBackground { passed += 1 } else if background.isEmpty { passed = 0 }
+    return (demand.take(), false)
   }
 
   private var mayTakeBackground: Bool { !background.isEmpty && underWay < mostUnderWay }
@@ -129,7 +151,8 @@ import Glibc
 /// Something that happens once and is waited for.
 final class Completion: Sendable {
   private let queue = WorkQueue<Void>()
-  func signal() { queue.put(()) }
+  // The plainest lane: each request to a reader has a completion of its own.
+  func signal() { queue.put((), .undo) }
   func wait() { _ = queue.take() }
 
   /// Waits at most until `limit`; false if it did not happen by then.

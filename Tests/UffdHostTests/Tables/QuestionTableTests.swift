@@ -16,6 +16,30 @@ import UffdPluginABI
   }
 }
 
+/// A session with a region, and nothing behind them: who asks looks at nothing else.
+private func somebody(
+  isClient: Bool
+) -> (SessionPointer, UnsafeMutablePointer<RegionRecord>) {
+  let nowhere = unsafe UnsafeMutableRawPointer(bitPattern: 4096)!
+  let session = SessionPointer.allocate(capacity: 1)
+  unsafe session.initialize(
+    to: SessionRecord(
+      calls: UffdCalls(fd: -1, table: .kernel),
+      exclusion: Exclusion(
+        AtomicWord(nowhere.assumingMemoryBound(to: UInt64.self)), .oneReader),
+      counters: Counters(nowhere), latency: LatencyRecord(nowhere), touches: nil,
+      client: isClient ? .fromOpaque(nowhere) : nil))
+  let region = UnsafeMutablePointer<RegionRecord>.allocate(capacity: 1)
+  unsafe region.initialize(
+    to: RegionRecord(
+      session: session, start: 4096, length: 4096, granule: 4096, granuleShift: 12,
+      pageSize: 4096, firstPgoff: 0,
+      shape: RegionShape(shared: false, fillsBacking: false, arrivesFilled: false),
+      isHugetlb: false, states: PageStates(nowhere, count: 1),
+      instance: nowhere.assumingMemoryBound(to: InstanceRecord.self), backing: nil, id: 1))
+  return unsafe (session, region)
+}
+
 @Suite("Questions and tickets")
 struct QuestionTableTests {
   @Test("a ticket names its reader and stays the same while the question lives")
@@ -127,6 +151,31 @@ struct QuestionTableTests {
       unsafe table.questions.slots + Int(table.questions.active[$0])
     }
     #expect(unsafe Set(listed) == model)
+  }
+
+  @Test("a client's open questions are counted until they end or it is gone")
+  func counted() throws {
+    let table = try Table()
+    for isClient in [true, false] {
+      let (session, region) = unsafe somebody(isClient: isClient)
+      var taken: [UnsafeMutablePointer<Question>] = unsafe []
+      for _ in 0..<10 {
+        let question = unsafe table.questions.take()!
+        unsafe question.pointee.region = unsafe region
+        unsafe table.questions.activate(question)
+        unsafe table.questions.activate(question)
+        unsafe taken.append(question)
+      }
+      #expect(unsafe session.pointee.openQuestions == (isClient ? 10 : 0))
+      unsafe table.questions.end(taken[3])
+      // Abandoned: its region is not known any more when it ends.
+      unsafe table.questions.disown(taken[4])
+      unsafe taken[4].pointee.region = nil
+      #expect(unsafe session.pointee.openQuestions == (isClient ? 8 : 0))
+      unsafe table.questions.end(taken[4])
+      for index in [0, 1, 2, 5, 6, 7, 8, 9] { unsafe table.questions.end(taken[index]) }
+      #expect(unsafe session.pointee.openQuestions == 0 && table.questions.activeCount == 0)
+    }
   }
 
   @Test("kicks from other threads while the reader asks again: each is seen")
