@@ -126,7 +126,7 @@ void scenario_unmap_wide(void) {
 
 /* --- Many pieces -------------------------------------------------------------------------------- */
 
-/* Every second page is unmapped, so that each one between is a region of its own; then all of them with one call. */
+/* Every second page is unmapped: each one between is a region of its own. Then all of them with one call. */
 void scenario_unmap_many(void) {
   struct client *client = client_open(UNMAP_EVENTS);
   struct region *region = &client->regions[0];
