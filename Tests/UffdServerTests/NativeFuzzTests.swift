@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mutated connections of the native protocol: nothing traps, what is accepted keeps the rules, pieces make no
-// difference, and no descriptor stays open. Input N is the same in every run.
+// Mutated connections of the native protocol: nothing traps, what is accepted keeps the rules and is what was
+// sent, pieces make no difference, and no descriptor stays open. Input N is the same in every run.
 //
 // Which frame a descriptor came with cannot be known when many frames come at once, so that pieces are compared
 // where every frame has exactly the descriptors that it says.
@@ -48,6 +48,62 @@ struct NativeFuzzTests {
     #expect(accepted > fuzzInputs / 20 && refused > fuzzInputs / 4 && waiting > fuzzInputs / 100)
   }
 
+  @Test("what is accepted and was not sent is found")
+  func differences() throws {
+    let stream = NativeCorpus.streams[4]
+    let frame = try #require(NativeReading.frames(of: stream.bytes).last)
+    var connection = NativeConnection()
+    let request = try #require(
+      connection.deliver(stream.bytes, [0, 1, 2].map { _ in nativeDescriptor() }).requests.first)
+    guard case .attach(let uffd, let sound, let backings) = request.action else {
+      Issue.record("\(request.said)")
+      return
+    }
+    #expect(frame.difference(to: request) == nil)
+    let changes: [(inout [ClientRegion]) -> Void] = [
+      { $0.removeLast() }, { $0.append($0[0]) }, { $0.swapAt(0, 1) },
+      { ($0[0].start, $0[0].offset) = ($0[0].offset, $0[0].start) },
+      { ($0[0].length, $0[0].offset) = ($0[0].offset, $0[0].length) },
+      { $0[1].start += 4096 }, { $0[1].length += 4096 }, { $0[2].offset = 0 },
+      { $0[2].pageSize = 4096 }, { $0[0].sharing = .private }, { $0[1].sharing = .shared },
+      { $0[0].strayPages = .refused }, { $0[2].strayPages = .areContent },
+      { $0[0].isMinor = false }, { $0[1].backing = 1 }, { $0[2].backing = nil },
+    ]
+    for (index, change) in changes.enumerated() {
+      var regions = sound
+      change(&regions)
+      let action = ClientAction.attach(uffd: uffd, regions: regions, backings: backings)
+      let changed = ClientRequest(id: request.id, action: action)
+      #expect(frame.difference(to: changed) != nil, "change \(index)")
+    }
+    let others: [(UInt64, ClientAction)] = [
+      (request.id + 1, request.action), (request.id, .drain),
+      (request.id, .addRegions(sound, backings: backings)),
+      (request.id, .attach(uffd: uffd, regions: sound, backings: [uffd])),
+    ]
+    for (id, action) in others {
+      #expect(frame.difference(to: ClientRequest(id: id, action: action)) != nil)
+    }
+  }
+
+  @Test("a mode or a flag that is lost on the way is found")
+  func losses() throws {
+    let sound = ClientRegion(start: 0x7f00_0000_0000, length: 0x10000, offset: 0)
+    let action = ClientAction.attach(uffd: nativeDescriptor(), regions: [sound], backings: [])
+    func isFound(_ sent: [UInt8]) throws -> Bool {
+      let frame = try #require(NativeReading.frames(of: NativeRequests.opening + sent).last)
+      return frame.difference(to: ClientRequest(id: 2, action: action)) != nil
+    }
+    #expect(try !isFound(NativeRequests.attach()))
+    let lost = [
+      NativeRegionFields(modes: 3), NativeRegionFields(modes: 0), NativeRegionFields(flags: 4),
+      NativeRegionFields(reserved: 1), NativeRegionFields(more: [0, 0, 0, 0, 0, 0, 0, 1]),
+    ]
+    for region in lost { #expect(try isFound(NativeRequests.attach([region])), "\(region)") }
+    #expect(try isFound(NativeRequests.attach(flags: 1)))
+    #expect(try isFound(NativeRequests.attach(reserved: 1)))
+  }
+
   // MARK: Delivery
 
   struct Heard {
@@ -61,6 +117,34 @@ struct NativeFuzzTests {
     weak var descriptor: Descriptor?
   }
 
+  /// Goes along the frames as they were sent, while requests come out of the dialect.
+  private struct SecondReader {
+    private var frames: ArraySlice<NativeReading>
+    /// How many descriptors the frames so far have brought.
+    private var taken = 0
+
+    init(_ stream: [UInt8]) { frames = NativeReading.frames(of: stream)[...] }
+
+    /// A HELLO alone asks for nothing.
+    var isAtEnd: Bool { frames.isEmpty || frames.startIndex == 0 && frames.count == 1 }
+
+    mutating func difference(to request: ClientRequest, _ arrived: [Watched]) -> String? {
+      if frames.startIndex == 0, frames.popFirst()?.kind != 1 { return "no HELLO" }
+      guard let frame = frames.popFirst() else { return "nobody sent '\(request.said)'" }
+      let brought = arrived.dropFirst(taken).prefix(frame.descriptors).map(\.descriptor)
+      taken += frame.descriptors
+      let held: [Descriptor] =
+        switch request.action {
+        case .attach(let uffd, _, let backings): [uffd] + backings
+        case .addRegions(_, let backings): backings
+        default: []
+        }
+      // Which one is which: a region names its backing by the place.
+      let isSame = held.count == brought.count && zip(held, brought).allSatisfy { $0 === $1 }
+      return isSame ? frame.difference(to: request) : "other descriptors than the frame's"
+    }
+  }
+
   private static func deliver(
     _ stream: NativeCorpus.Stream, cuts: [Int], pipe: LivePipe? = nil
   ) -> Heard {
@@ -68,6 +152,7 @@ struct NativeFuzzTests {
     var watched: [Watched] = []
     do {
       var connection = NativeConnection()
+      var reader = SecondReader(stream.bytes)
       let bounds = [0] + cuts + [stream.bytes.count]
       for (from, to) in zip(bounds, bounds.dropFirst()) where heard.refusal == nil {
         let descriptors = stream.descriptorsAt.filter { (from..<to).contains($0) }.map { _ in
@@ -78,7 +163,13 @@ struct NativeFuzzTests {
         let outcome = connection.deliver(Array(stream.bytes[from..<to]), descriptors)
         heard.said += outcome.requests.map(\.said)
         heard.refusal = outcome.refusal
-        heard.complaint = heard.complaint ?? outcome.requests.lazy.compactMap(complaint).first
+        for request in outcome.requests where heard.complaint == nil {
+          heard.complaint =
+            complaint(about: request) ?? reader.difference(to: request, watched)
+        }
+      }
+      if heard.refusal == nil, heard.complaint == nil, !reader.isAtEnd {
+        heard.complaint = "a frame was passed over"
       }
       if heard.refusal != nil, watched.contains(where: { $0.descriptor != nil }) {
         heard.complaint = "a refused connection has a descriptor open"
