@@ -121,6 +121,14 @@ int is_shared(enum memory_kind kind);
 /* Nobody sleeps on a page or waits for an event to be read any more: /proc/self/fdinfo says so. */
 void check_settled(const struct client *client);
 
+/* --- What the kernel says of it, without a touch (oracles.c) -------------------------------------- */
+
+/* Every region is registered with a userfaultfd, or none is. */
+void expect_watched(const struct client *client, int wanted);
+/* Pages that are in the page table, and pages of all regions. */
+uint64_t present_pages(const struct client *client);
+uint64_t all_pages(const struct client *client);
+
 /* --- Content (content.c) ------------------------------------------------------------------------ */
 
 /* What a page showed, word by word in ascending order. TURNED: first content, then zeroes. */

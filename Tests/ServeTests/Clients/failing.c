@@ -120,6 +120,9 @@ void scenario_drained(void) {
   struct client *client = open_and_touch_some();
   wait_for_the_servers_end(pidfd);
   step("verifying what the server has left");
+  expect_watched(client, 0);
+  if (!may_be_poisoned && present_pages(client) != all_pages(client))
+    fail("%lu of %lu pages are there after the drain", present_pages(client), all_pages(client));
   for (uint64_t i = 0; i < client->count; i++)
     for (uint64_t j = 0; j < PAGES(client, i); j++) {
       uint64_t word, offset = client->regions[i].offset + j * client->page;

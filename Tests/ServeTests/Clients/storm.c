@@ -111,5 +111,6 @@ void scenario_storm_drain(void) {
   start(&storm);
   run_threads(options->threads + 1, breathe_and_drain, &storm);
   if (native_missing(storm.client)) fail("the drain left pages missing");
+  expect_watched(storm.client, 0);
   end(&storm);
 }

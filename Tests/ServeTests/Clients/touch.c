@@ -24,8 +24,12 @@ static void *touch_all(void *argument) {
 
 void scenario_touch(void) {
   struct client *client = client_open(UFFD_FEATURE_EVENT_REMOVE);
+  expect_watched(client, 1);
+  if (present_pages(client)) fail("%lu pages are there before the first touch", present_pages(client));
   step("touching %lu bytes", options->bytes);
   run_threads(options->threads, touch_all, client);
+  if (present_pages(client) != all_pages(client)) fail("only %lu pages are there", present_pages(client));
+  expect_watched(client, 1);
   check_settled(client);
 }
 
