@@ -96,7 +96,7 @@ package final class Server {
 
   private func start() throws(HostError) {
     if options.exitsWithParent {
-      parent = try ParentProcess.watch()
+      parent = try ParentProcess.watch(options.parent)
       if let parent {
         do { try poller.add(parent.fd, .parent) } catch {
           throw HostError(.system, "the parent cannot be watched (\(error.name))")

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import Glibc
 
 /// How a server serves. The defaults are those of `uffdhost serve`.
 package struct ServerOptions: Sendable, Equatable {
@@ -19,6 +20,8 @@ package struct ServerOptions: Sendable, Equatable {
   /// For the shell, started once clients can connect; its end is the end of the server.
   package var command: String?
   package var exitsWithParent = false
+  /// The parent as it was when the options were read: whoever waits for the socket may end as soon as it is there.
+  package let parent: Int32 = getppid()
   /// A client whose hand-off is refused, and whose dialect cannot tell it so, is killed and not
   /// left waiting.
   package var killsRefused = false

@@ -260,3 +260,9 @@ struct LifecycleTests {
     return (Int(fields[13]) ?? 0) + (Int(fields[14]) ?? 0)
   }
 }
+
+@Test func `a process that is not the parent any more has ended`() throws {
+  #expect(try ParentProcess.watch(getppid()) != nil)
+  // This process lives, and has started another one.
+  #expect(try ParentProcess.watch(getpid()) == nil)
+}

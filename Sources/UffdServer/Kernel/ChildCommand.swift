@@ -93,10 +93,9 @@ final class ChildCommand {
 
 /// The process that started this one.
 enum ParentProcess {
-  /// A pidfd of it, readable when it has ended. PR_SET_PDEATHSIG would follow the thread that
-  /// forked and not its process. Nil: it has ended already.
-  static func watch() throws(HostError) -> Descriptor? {
-    let parent = getppid()
+  /// A pidfd of `parent`, which was the parent a moment ago, readable when it has ended. PR_SET_PDEATHSIG would
+  /// follow the thread that forked and not its process. Nil: it has ended already.
+  static func watch(_ parent: pid_t) throws(HostError) -> Descriptor? {
     guard parent > 0 else {
       throw HostError(
         .system,
