@@ -56,12 +56,17 @@ struct AroundTests {
         }
         let after = try instance.settledStatistics()
         let faults = after.faults.missing - before.faults.missing
-        // Upwards a long run takes as much again behind what it takes.
+        // Upwards a long run takes as much again behind what it takes. The thread is awake by then, and where there
+        // is another reader, that one may serve it first: one fault and one question more for each of the eight.
         let expected: UInt64 = isBackwards ? 22 : 14
-        #expect(faults == expected, "\(faults): 1, 2, 4, 8, 16, 32 pages, then 64 or 128")
-        #expect(after.installedAround - before.installedAround == 1024 - expected)
+        let more: UInt64 = readers == 1 || isBackwards ? 0 : 8
+        #expect(
+          (expected...expected + more).contains(faults),
+          "\(faults): 1, 2, 4, 8, 16, 32 pages, then 64 or 128")
+        let around = after.installedAround - before.installedAround
+        #expect((1024 - faults...1024 - expected).contains(around), "\(around)")
         #expect(after.faults.minor == 0)
-        #expect(scene.state[\.answered] - answered == 1024)
+        #expect((1024...1024 + more).contains(scene.state[\.answered] - answered))
         #expect(region.residentBytes == region.length)
       }
       Self.checkBooks(scene)
