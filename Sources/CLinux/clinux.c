@@ -71,32 +71,14 @@ static int32_t kernel_wake(int fd, uint64_t start, uint64_t length) {
   return ioctl(fd, UFFDIO_WAKE, &request) ? -errno : 0;
 }
 
-const struct clinux_uffd_ops clinux_uffd_kernel = {
-    .read = kernel_read,
-    .copy = kernel_copy,
-    .zeropage = kernel_zeropage,
-    .continue_ = kernel_continue,
-    .poison = kernel_poison,
-    .wake = kernel_wake,
-};
+/* The tables differ in how they read. */
+#define CALLS(reading) \
+  {.read = (reading), .copy = kernel_copy, .zeropage = kernel_zeropage, .continue_ = kernel_continue, \
+   .poison = kernel_poison, .wake = kernel_wake}
 
-const struct clinux_uffd_ops clinux_uffd_shared = {
-    .read = shared_read,
-    .copy = kernel_copy,
-    .zeropage = kernel_zeropage,
-    .continue_ = kernel_continue,
-    .poison = kernel_poison,
-    .wake = kernel_wake,
-};
-
-const struct clinux_uffd_ops clinux_uffd_shared_old = {
-    .read = shared_read_old,
-    .copy = kernel_copy,
-    .zeropage = kernel_zeropage,
-    .continue_ = kernel_continue,
-    .poison = kernel_poison,
-    .wake = kernel_wake,
-};
+const struct clinux_uffd_ops clinux_uffd_kernel = CALLS(kernel_read);
+const struct clinux_uffd_ops clinux_uffd_shared = CALLS(shared_read);
+const struct clinux_uffd_ops clinux_uffd_shared_old = CALLS(shared_read_old);
 
 int32_t clinux_uffd_reads_without_waiting(int fd) {
   /* Less than a message is EINVAL, which comes after the flag was looked at. */

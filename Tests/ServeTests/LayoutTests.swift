@@ -66,6 +66,28 @@ struct LayoutTests {
     }
   }
 
+  @Test(
+    "memory that is never handed over is poisoned at the deadline, and status shows who waits",
+    arguments: ["anon", "shmem", "hugetlb"], ["above", "below"])
+  func earlyForEver(_ memory: String, _ mode: String) async throws {
+    try needHugePages(memory)
+    var service = Service.of(memory)
+    service.options = ["--deadline", "2"]
+    service.mayComplain = true
+    try await service.run { server in
+      try await server.play(
+        "early-never --bytes 4M --dialect native --memory \(memory) --mode \(mode)"
+      ) { _ in
+        var isSeen = false
+        for _ in 0..<100 where !isSeen {
+          let sessions = try await server.status()["sessions"].list
+          isSeen = sessions?.first?["faults"]["parked"] == .number(1)
+        }
+        #expect(isSeen, "no status shows the thread that waits")
+      }
+    }
+  }
+
   @Test("memory that looks grown, and was touched, is refused when it is handed over")
   func earlyBehind() async throws {
     try await Service.of("anon").run { server in

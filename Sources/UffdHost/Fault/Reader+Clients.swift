@@ -206,12 +206,12 @@ extension Reader {
     }
     for region in addition.plan.regions {
       // What grew into the place was never handed over. Where it was touched it has zeroes now, which no
-      // content can replace.
+      // content can replace; mapped anew, it is other memory.
       if showsZeroes(region.start..<(region.start + region.length)) {
         addition.error = HostError(
           .usage,
-          "\(ClientPlan.name(region)) was touched before it was handed over and read zero; hand memory over"
-            + " before anything touches it")
+          "\(ClientPlan.name(region)) was touched before it was handed over, and reads zero; map it anew, and "
+            + "hand it over before anything touches it")
         return
       }
       cut(region.start..<(region.start + region.length), onlyGrown: true)

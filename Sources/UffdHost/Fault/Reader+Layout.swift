@@ -173,7 +173,8 @@ extension Reader {
     }
   }
 
-  /// Whether a page of what grew into `range` was mapped.
+  /// Whether a page of what grew into `range` may read zero: it was mapped, or given back, which does not tell
+  /// whether it was mapped again.
   func showsZeroes(_ range: Range<UInt64>) -> Bool {
     regions(meeting: range).contains { place in
       let region = unsafe place.region
@@ -200,8 +201,8 @@ extension Reader {
     return nil
   }
 
-  /// How far a region's mapping goes on behind it without a gap, in bytes: over `page`, at least, and half of
-  /// it, up to 64 MiB. How far exactly nobody says. Nil: `page` is no part of it.
+  /// How far a region's mapping goes on behind it without a gap, in bytes: over `page` at least, and over half
+  /// of the rest or 64 MiB. How far exactly nobody says. Nil: `page` is no part of it.
   private func growth(
     of region: UnsafeMutablePointer<RegionRecord>, over page: UInt64
   ) -> UInt64? {
@@ -229,9 +230,9 @@ extension Reader {
       return nil
     }
     // Of memory that was unmapped the fault is older than that, or other memory is there now.
-    guard let below = unsafe session.pointee.table.below(address),
-      let length = unsafe growth(of: below, over: page), length > 0,
-      unsafe client._withUnsafeGuaranteedRef({ !$0.strangers.wasLeft(page) })
+    guard unsafe client._withUnsafeGuaranteedRef({ !$0.strangers.wasLeft(page) }),
+      let below = unsafe session.pointee.table.below(address),
+      let length = unsafe growth(of: below, over: page)
     else {
       unsafe client._withUnsafeGuaranteedRef { awaitHandOff($0, page) }
       return nil
@@ -242,7 +243,7 @@ extension Reader {
     let granule = unsafe below.pointee.granule
     guard unsafe isOfFile(below) else {
       unsafe insertEmpty(like: below, at: start, pages: length / granule)
-      return unsafe session.pointee.table.find(address)
+      return unsafe session.pointee.table.find(address) ?? refuse(page, id)
     }
     // More of a file is more of the object, as far as there is any.
     let firstPgoff = unsafe below.pgoffs.upperBound

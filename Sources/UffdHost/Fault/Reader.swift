@@ -122,7 +122,7 @@ struct PollerBox: @unchecked Sendable {
   private var shares: UInt32 = 0
   private var lastShare = 0
   /// One answer in 256 is timed, from the first on.
-  var sampleTick: UInt32 = 0
+  private var sampleTick: UInt32 = 0
   private static let sampleMask: UInt32 = 255
   /// Where lent memory was found to be none of this process's regions.
   var gap = RegionGap()
@@ -236,6 +236,13 @@ struct PollerBox: @unchecked Sendable {
     careTimer.set(nextCare)
   }
 
+  /// When the provider was asked, if its answer is to be timed; else 0.
+  @inline(__always)
+  mutating func beginSample() -> UInt64 {
+    sampleTick &+= 1
+    return sampleTick & Self.sampleMask == 1 ? monotonicNanoseconds() : 0
+  }
+
   // MARK: What the poller's tags mean
 
   enum TagKind: UInt64 {
@@ -248,13 +255,6 @@ struct PollerBox: @unchecked Sendable {
   /// Sessions lie at multiples of 8.
   static func tag(_ session: SessionPointer, _ kind: TagKind) -> UInt64 {
     UInt64(UInt(bitPattern: session)) | kind.rawValue
-  }
-
-  /// When the provider was asked, if its answer is to be timed; else 0.
-  @inline(__always)
-  mutating func beginSample() -> UInt64 {
-    sampleTick &+= 1
-    return sampleTick & Self.sampleMask == 1 ? monotonicNanoseconds() : 0
   }
 
   @inline(__always)

@@ -176,11 +176,6 @@ struct RegionGap {
     return Int(low) &+ (isBelow ? 1 : 0)
   }
 
-  /// Some region, as long as there is one.
-  var last: UnsafeMutablePointer<RegionRecord>? {
-    unsafe count > 0 ? regions[count - 1] : nil
-  }
-
   /// The region that holds `address`, or nil.
   @inline(__always)
   func find(_ address: UInt64) -> UnsafeMutablePointer<RegionRecord>? {

@@ -8,6 +8,7 @@
 #ifndef CLIENT_H
 #define CLIENT_H
 
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
@@ -145,6 +146,18 @@ int try_read(const volatile void *memory, uint64_t *word);
 int sleeps_in(pid_t tid, const char *function);
 int waits_until_asleep(pid_t tid);
 
+/* A thread that reads a word, and sleeps if its page is missing. */
+struct sleeper {
+  const volatile char *at;
+  pthread_t thread;
+  pid_t tid;
+  /* Once it has ended: what the word cost, and what it was. */
+  int signal_number;
+  uint64_t word;
+};
+/* Starts it at `at`, and returns once it sleeps on its page; 0: it does not. */
+int sleeper_start(struct sleeper *sleeper, const volatile void *at);
+
 /* --- What the client itself did to its pages (ledger.c) ------------------------------------------ */
 
 enum state { IS_PATTERN, IS_ZERO, IS_EITHER, IS_UNMAPPED };
@@ -202,6 +215,7 @@ void count_latencies(uint64_t *samples, uint64_t count);
   X(discard_partly, "partly") X(storm, "storm") X(storm_drain, "storm-drain") X(unmap, "unmap") \
   X(unmap_asleep, "unmap-asleep") X(unmap_wide, "unmap-wide") X(unmap_anew, "unmap-anew") \
   X(unmap_many, "unmap-many") X(early, "early") X(early_adjacent, "early-adjacent") \
+  X(early_never, "early-never") \
   X(remap, "remap") X(fork_chain, "fork") X(fork_unseen, "fork-unseen") X(split, "split") \
   X(exec_away, "exec") X(killed, "kill") X(memcg, "memcg") X(truncated, "truncated") \
   X(unsealed, "unsealed") X(poison, "poison") X(asleep, "asleep") X(drained, "drained") \

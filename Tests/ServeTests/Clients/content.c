@@ -113,3 +113,17 @@ int waits_until_asleep(pid_t tid) {
   }
   return 0;
 }
+
+static void *sleep_on_page(void *argument) {
+  struct sleeper *sleeper = argument;
+  __atomic_store_n(&sleeper->tid, gettid(), __ATOMIC_RELEASE);
+  sleeper->signal_number = try_read(sleeper->at, &sleeper->word);
+  return NULL;
+}
+
+int sleeper_start(struct sleeper *sleeper, const volatile void *at) {
+  *sleeper = (struct sleeper){.at = at};
+  pthread_create(&sleeper->thread, NULL, sleep_on_page, sleeper);
+  while (!__atomic_load_n(&sleeper->tid, __ATOMIC_ACQUIRE)) pause_ns(100000);
+  return waits_until_asleep(sleeper->tid);
+}

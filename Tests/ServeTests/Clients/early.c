@@ -2,25 +2,11 @@
 /* Memory that is registered, and touched before it is handed over. */
 #define _GNU_SOURCE
 #include <linux/userfaultfd.h>
-#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "client.h"
-
-struct reader {
-  const volatile char *at;
-  pid_t tid;
-  int signal_number;
-  uint64_t word;
-};
-
-static void *read_word(void *argument) {
-  struct reader *reader = argument;
-  __atomic_store_n(&reader->tid, gettid(), __ATOMIC_RELEASE);
-  reader->signal_number = try_read(reader->at, &reader->word);
-  return NULL;
-}
 
 /* One region is served; the other one is `place` regions' lengths from it. */
 static struct client *open_beside(int64_t place) {
@@ -42,23 +28,35 @@ static struct client *open_beside(int64_t place) {
   return client;
 }
 
-/* Whoever touches it sleeps until it is handed over, and reads the content. --mode: where it lies. */
+/* --mode: whether the memory lies above the region that is served, or below. */
+static struct client *open_apart(void) { return open_beside(!strcmp(options->mode, "below") ? -2 : 2); }
+
+/* Whoever touches it sleeps until it is handed over, and reads the content. */
 void scenario_early(void) {
-  struct client *client = open_beside(!strcmp(options->mode, "below") ? -2 : 2);
-  struct reader reader = {.at = client->regions[1].start + 2 * client->page};
-  pthread_t thread;
-  pthread_create(&thread, NULL, read_word, &reader);
-  while (!__atomic_load_n(&reader.tid, __ATOMIC_ACQUIRE)) pause_ns(100000);
-  if (!waits_until_asleep(reader.tid)) fail("memory that was not handed over can be read");
+  struct client *client = open_apart();
+  struct sleeper reader;
+  if (!sleeper_start(&reader, client->regions[1].start + (PAGES(client, 1) - 1) * client->page))
+    fail("memory that was not handed over can be read");
   /* The server has long read the fault. */
   pause_ns(50000000);
   client->count = 2;
   native_add(client, 1);
   step("waiting for the thread that was early");
-  pthread_join(thread, NULL);
+  pthread_join(reader.thread, NULL);
   if (reader.signal_number != 0) fail("it got signal %d", reader.signal_number);
   verify_region(client, 0, options->random);
   verify_region(client, 1, options->random);
+  check_settled(client);
+}
+
+/* It never is: the page is poisoned when the deadline of a fault has passed, and the thread does not sleep on. */
+void scenario_early_never(void) {
+  struct client *client = open_apart();
+  uint64_t word;
+  int signal_number = try_read(client->regions[1].start, &word);
+  if (signal_number != SIGBUS) fail("memory that was never handed over costs signal %d", signal_number);
+  COUNT(signals, 1);
+  verify_region(client, 0, options->random);
   check_settled(client);
 }
 

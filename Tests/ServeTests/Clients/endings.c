@@ -122,35 +122,19 @@ void scenario_memcg(void) {
 
 /* --- A file that shrinks ------------------------------------------------------------------------ */
 
-struct reader {
-  const volatile char *at;
-  pid_t tid;
-  int signal_number;
-};
-
-static void *read_one(void *argument) {
-  struct reader *reader = argument;
-  uint64_t word;
-  __atomic_store_n(&reader->tid, gettid(), __ATOMIC_RELEASE);
-  reader->signal_number = try_read(reader->at, &word);
-  return NULL;
-}
-
 /* Truncated under a thread that sleeps on a page of it: SIGBUS, as without us. Takes a slow provider. */
 void scenario_truncated(void) {
   if (options->memory != SHMEM) fail("this is for shared memory");
   struct client *client = client_open(UFFD_FEATURE_EVENT_REMOVE);
   struct region *region = &client->regions[0];
   uint64_t half = region->length / 2;
-  struct reader reader = {.at = region->start + half + client->page};
-  pthread_t thread;
-  pthread_create(&thread, NULL, read_one, &reader);
+  struct sleeper reader;
   step("waiting until the thread sleeps");
-  while (!__atomic_load_n(&reader.tid, __ATOMIC_ACQUIRE)) pause_ns(100000);
-  if (!waits_until_asleep(reader.tid)) fail("the thread does not sleep: is the provider slow?");
+  if (!sleeper_start(&reader, region->start + half + client->page))
+    fail("the thread does not sleep: is the provider slow?");
   step("truncating");
   if (ftruncate(client->memfd, (off_t)(region->offset + half))) fail_errno("ftruncate");
-  pthread_join(thread, NULL);
+  pthread_join(reader.thread, NULL);
   if (reader.signal_number != SIGBUS) fail("the thread got signal %d", reader.signal_number);
   COUNT(signals, 1);
   region->length = half;

@@ -41,44 +41,24 @@ void scenario_unmap(void) {
 
 /* --- Sleepers ----------------------------------------------------------------------------------- */
 
-struct sleeper {
-  const volatile char *at;
-  pid_t tid;
-  int signal_number;
-  uint64_t word;
-};
-
-static void *sleep_on_page(void *argument) {
-  struct sleeper *sleeper = argument;
-  __atomic_store_n(&sleeper->tid, gettid(), __ATOMIC_RELEASE);
-  sleeper->signal_number = try_read(sleeper->at, &sleeper->word);
-  return NULL;
-}
-
 /* Threads that sleep on a missing page when it is unmapped get SIGSEGV. Takes a provider that is slow. */
 void scenario_unmap_asleep(void) {
   struct client *client = client_open(UNMAP_EVENTS);
   enum { COUNT_OF_SLEEPERS = 6 };
-  struct sleeper sleepers[COUNT_OF_SLEEPERS] = {0};
-  pthread_t threads[COUNT_OF_SLEEPERS];
+  struct sleeper sleepers[COUNT_OF_SLEEPERS];
   struct region *region = &client->regions[0];
   uint64_t half = PAGES(client, 0) / 2, page = client->page;
   if (half < COUNT_OF_SLEEPERS) fail("the memory is too small");
-  for (uint64_t i = 0; i < COUNT_OF_SLEEPERS; i++) {
-    /* Two on each page of the part that goes. */
-    sleepers[i].at = region->start + (half + i / 2) * page;
-    pthread_create(&threads[i], NULL, sleep_on_page, &sleepers[i]);
-  }
   step("waiting until all sleep on their pages");
-  for (uint64_t i = 0; i < COUNT_OF_SLEEPERS; i++) {
-    while (!__atomic_load_n(&sleepers[i].tid, __ATOMIC_ACQUIRE)) pause_ns(100000);
-    if (!waits_until_asleep(sleepers[i].tid)) fail("thread %lu does not sleep: is the provider slow?", i);
-  }
+  for (uint64_t i = 0; i < COUNT_OF_SLEEPERS; i++)
+    /* Two on each page of the part that goes. */
+    if (!sleeper_start(&sleepers[i], region->start + (half + i / 2) * page))
+      fail("thread %lu does not sleep: is the provider slow?", i);
   step("unmapping under them");
   if (munmap(region->start + half * page, region->length - half * page)) fail_errno("munmap");
   for (uint64_t i = 0; i < COUNT_OF_SLEEPERS; i++) {
     step("waiting for thread %lu", i);
-    pthread_join(threads[i], NULL);
+    pthread_join(sleepers[i].thread, NULL);
     if (sleepers[i].signal_number != SIGSEGV)
       fail("thread %lu got signal %d and the word %#lx", i, sleepers[i].signal_number, sleepers[i].word);
     COUNT(signals, 1);

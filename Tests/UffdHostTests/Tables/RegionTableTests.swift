@@ -49,6 +49,12 @@ struct RegionTableTests {
           unsafe list.remove(at: index).deallocate()
         }
         #expect(unsafe table.count == list.count)
+        let place = table.places(meeting: start..<(start + length))
+        let met = place.map { unsafe table.regions[$0].pointee.start }
+        let wantedStarts = unsafe list.filter {
+          unsafe start < $0.end && $0.pointee.start < start + length
+        }.map { unsafe $0.pointee.start }.sorted()
+        #expect(met == wantedStarts)
         for _ in 0..<20 {
           let address = UInt64.random(in: 0..<(2100 * 4096), using: &random)
           let wanted = unsafe list.first {
@@ -133,7 +139,7 @@ struct RegionTableTests {
   func neighbours() {
     var table = RegionTable()
     defer { table.free() }
-    #expect(unsafe table.below(1 << 40) == nil && table.above(0) == nil && table.last == nil)
+    #expect(unsafe table.below(1 << 40) == nil && table.above(0) == nil && table.count == 0)
     for (id, start) in [(1, 0x10000), (2, 0x30000)] as [(UInt64, UInt64)] {
       unsafe table.insert(record(id, start, 0x10000))
     }
@@ -145,6 +151,6 @@ struct RegionTableTests {
     #expect(unsafe table.above(0)?.pointee.id == 1)
     #expect(unsafe table.above(0x10000)?.pointee.id == 2)
     #expect(unsafe table.above(0x30000) == nil)
-    #expect(unsafe table.last?.pointee.id == 2)
+    #expect(unsafe table.regions[table.count - 1].pointee.id == 2)
   }
 }
