@@ -78,7 +78,7 @@ struct DeepTests {
       #expect(check.state == .differs)
       #expect(check.detail.hasSuffix("seen: no answer within 1 s"))
     }
-    #expect(clinux_now() - started < 3_000_000_000)
+    #expect(clinux_now() - started < 30_000_000_000)
   }
 
   @Test("a probe that crashes or leaves without a word is a difference")

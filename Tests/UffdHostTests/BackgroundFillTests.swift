@@ -31,7 +31,7 @@ struct BackgroundFillTests {
       fill.wait()
       let seconds = Double(fill.elapsedNanoseconds) / 1e9
       // The slack and the last piece go for nothing; how late a timer is depends on the machine.
-      #expect(seconds > 0.9 && seconds < 2.5, "\(seconds) s for 8 MiB")
+      #expect(seconds > 0.9 && seconds < 5, "\(seconds) s for 8 MiB")
       #expect(fill.progress.filled == 2048 && fill.progress.total == 2048)
       #expect(region.difference() == -1)
       #expect(try instance.settledStatistics().faults.total == 0)
@@ -73,7 +73,7 @@ struct BackgroundFillTests {
       // Two minutes of the rate.
       for index in 50_000..<52_000 as Range<UInt64> { #expect(region.holdsContent(index)) }
       let seconds = Double(monotonicNanoseconds() - before) / 1e9
-      #expect(seconds < 10, "\(seconds) s")
+      #expect(seconds < 60, "\(seconds) s")
       let progress = fill.progress
       #expect(!progress.isFinished && progress.filled < 2000, "\(progress)")
       // What nobody waits for does not hold up who lets the region go either.
@@ -107,7 +107,7 @@ struct BackgroundFillTests {
       let fill = try region.fillInBackground()
       let before = monotonicNanoseconds()
       try region.drain()
-      #expect(monotonicNanoseconds() - before < 10_000_000_000)
+      #expect(monotonicNanoseconds() - before < 60_000_000_000)
       #expect(region.difference() == -1)
       fill.wait()
     }

@@ -45,6 +45,7 @@ struct EndingTests {
   @Test func `while it drains it can be asked what it waits for`() throws {
     let server = try TestServer(FakeService(drainsAtOnce: false)) {
       $0.drainNanoseconds = 60_000_000_000
+      $0.handshakeNanoseconds = 60_000_000_000
     }
     let (_, client) = try attach(server)
     server.send(SIGTERM)
@@ -76,7 +77,7 @@ struct EndingTests {
     client.end(.drained(poisoned: 0))
     let begin = monotonicNanoseconds()
     #expect(try server.end() == 0)
-    #expect(monotonicNanoseconds() - begin < 800_000_000)
+    #expect(monotonicNanoseconds() - begin < 10_000_000_000)
     #expect(unsafe access(place, F_OK) != 0 && access(place + ".lock", F_OK) != 0)
     withExtendedLifetime((late, silent)) {}
   }
@@ -174,7 +175,7 @@ struct EndingTests {
     usleep(20_000)
     let begin = monotonicNanoseconds()
     #expect(try server.stop() == 0)
-    #expect(monotonicNanoseconds() - begin < 4_000_000_000)
+    #expect(monotonicNanoseconds() - begin < 10_000_000_000)
     #expect(try silent.isClosed())
   }
 
@@ -222,12 +223,12 @@ struct EndingTests {
     let killed = try TestServer(listens: false) { $0.command = "kill -KILL $$" }
     #expect(try killed.end() == 137)
     let stubborn = try TestServer {
-      $0.command = "trap '' TERM; sleep 2"
+      $0.command = "trap '' TERM; sleep 20"
       $0.drainNanoseconds = 200_000_000
     }
     usleep(100_000)
     let begin = monotonicNanoseconds()
     #expect(try stubborn.stop() == 1)
-    #expect(monotonicNanoseconds() - begin < 1_500_000_000)
+    #expect(monotonicNanoseconds() - begin < 10_000_000_000)
   }
 }
