@@ -24,8 +24,11 @@ import UffdPluginABI
   /// Granules from `first` on, before `end`, of which nothing is known.
   func unknown(from first: UInt64, before end: UInt64) -> UInt64 {
     var next = first
-    while next < end, !contains(next) { next += 1 }
-    return next - first
+    while next < end, !contains(next) {
+      let isNone = unsafe next % 64 == 0 && AtomicWord(words + Int(next / 64)).relaxed == 0
+      next += isNone ? 64 : 1
+    }
+    return min(next, end) - first
   }
 
   /// Granules from `first` on, before `end`, that are known to be zero.

@@ -92,42 +92,97 @@ enum BackingPage: UInt8, CaseIterable {
     return false
   }
 
-  /// Sets a run of pages, whole words at a time where the run covers them.
-  func setBits(_ range: Range<UInt64>, _ bits: UInt8) {
+  // MARK: Runs of pages, a word at a time
+
+  /// The lower bit of each page of a word.
+  private static let lower: UInt64 = 0x5555_5555_5555_5555
+
+  /// The pages of one word from `page` on, before `end`.
+  @inline(__always)
+  private func part(_ page: UInt64, before end: UInt64) -> (
+    word: AtomicWord, shift: UInt64, length: UInt64
+  ) {
+    let place = first + page
+    let offset = place % Self.perWord
+    return unsafe (
+      AtomicWord(words + Int(place / Self.perWord)), offset * 2,
+      min(Self.perWord - offset, end - page)
+    )
+  }
+
+  /// Both bits of the first `length` pages of a word, from 1 to 32.
+  @inline(__always)
+  private static func mask(_ length: UInt64) -> UInt64 { .max >> (64 - length * 2) }
+
+  /// A bit for each page of `word` that has these bits.
+  @inline(__always)
+  private static func matches(_ word: UInt64, _ bits: UInt8) -> UInt64 {
+    let differing = word ^ (UInt64(bits) * lower)
+    return ~(differing | differing >> 1) & lower
+  }
+
+  /// Changes the pages of a range: `change` is given a word and a mask of the pages in question, and leaves the
+  /// others as they are.
+  @inline(__always)
+  private func update(_ range: Range<UInt64>, _ change: (UInt64, UInt64) -> UInt64) {
     precondition(range.upperBound <= count)
-    let pattern = UInt64(bits) * 0x5555_5555_5555_5555
     var page = range.lowerBound
     while page < range.upperBound {
-      if (first + page) % Self.perWord == 0, range.upperBound - page >= Self.perWord {
-        unsafe AtomicWord(words + Int((first + page) / Self.perWord)).release(pattern)
-        page += Self.perWord
-      } else {
-        setBits(page, bits)
-        page += 1
-      }
+      let (word, shift, length) = part(page, before: range.upperBound)
+      var found = word.relaxed
+      while !word.compareExchange(&found, change(found, Self.mask(length) << shift)) {}
+      page += length
     }
+  }
+
+  /// Sets every page of a range.
+  func setBits(_ range: Range<UInt64>, _ bits: UInt8) {
+    update(range) { word, mask in word & ~mask | UInt64(bits) * Self.lower & mask }
+  }
+
+  /// Changes those pages of a range that are `old`.
+  func replaceBits(_ range: Range<UInt64>, _ old: UInt8, with new: UInt8) {
+    update(range) { word, mask in word ^ (Self.matches(word, old) & mask) * UInt64(old ^ new) }
+  }
+
+  /// Makes holes of those pages of a backing that were not published: whether somebody is getting the content or
+  /// gives that up in this moment, it is one of the two.
+  func punchUnpublished(_ range: Range<UInt64>) {
+    update(range) { word, mask in
+      let unpublished =
+        Self.matches(word, BackingPage.absent.rawValue)
+        | Self.matches(word, BackingPage.filling.rawValue)
+      return word | (unpublished & mask) * UInt64(BackingPage.punched.rawValue)
+    }
+  }
+
+  /// How many pages of a range, from its first on, have these bits.
+  func run(ofBits bits: UInt8, in range: Range<UInt64>) -> UInt64 {
+    precondition(range.upperBound <= count)
+    var page = range.lowerBound
+    while page < range.upperBound {
+      let (word, shift, length) = part(page, before: range.upperBound)
+      let others = ~Self.matches(word.acquired >> shift, bits) & Self.lower & Self.mask(length)
+      if others != 0 {
+        return page - range.lowerBound + UInt64(others.trailingZeroBitCount) / 2
+      }
+      page += length
+    }
+    return UInt64(range.count)
   }
 
   /// How many pages have these bits. Walks the table; for reports, not for the fault path.
   func count(ofBits bits: UInt8) -> UInt64 { count(ofBits: bits, in: 0..<count) }
 
   /// How many pages of a range have these bits.
-  @inline(__always)
   func count(ofBits bits: UInt8, in range: Range<UInt64>) -> UInt64 {
     precondition(range.upperBound <= count)
-    let pattern = UInt64(bits) * 0x5555_5555_5555_5555
     var total: UInt64 = 0
     var page = range.lowerBound
     while page < range.upperBound {
-      let place = first + page
-      let offset = place % Self.perWord
-      let length = min(Self.perWord - offset, range.upperBound - page)
-      let word = unsafe AtomicWord(words + Int(place / Self.perWord)).acquired
-      // A page has the bits where neither of its two differs.
-      let differing = (word ^ pattern) >> (offset * 2)
-      let mask = UInt64.max >> (64 - length * 2)
-      total += UInt64(
-        (~(differing | differing >> 1) & 0x5555_5555_5555_5555 & mask).nonzeroBitCount)
+      let (word, shift, length) = part(page, before: range.upperBound)
+      let matches = Self.matches(word.acquired >> shift, bits) & Self.mask(length)
+      total += UInt64(matches.nonzeroBitCount)
       page += length
     }
     return total
@@ -175,6 +230,14 @@ extension PageStates {
   func region(_ page: UInt64) -> RegionPage { RegionPage(bits: bits(page)) }
   @inline(__always)
   func set(_ page: UInt64, _ state: RegionPage) { setBits(page, state.rawValue) }
+  func set(_ pages: Range<UInt64>, _ state: RegionPage) { setBits(pages, state.rawValue) }
+  func replace(_ pages: Range<UInt64>, _ old: RegionPage, with new: RegionPage) {
+    replaceBits(pages, old.rawValue, with: new.rawValue)
+  }
+  /// How many pages of a range, from its first on, are in this state.
+  func run(of state: RegionPage, in pages: Range<UInt64>) -> UInt64 {
+    run(ofBits: state.rawValue, in: pages)
+  }
 
   /// Makes an unmapped page a mapped one. `alone`: no other thread changes this table, and a locked instruction
   /// would be a tenth of what a fault costs us.
@@ -189,5 +252,11 @@ extension PageStates {
   @inline(__always)
   func replace(_ page: UInt64, _ old: BackingPage, with new: BackingPage) -> Bool {
     replaceBits(page, old.rawValue, with: new.rawValue)
+  }
+  func replace(_ pages: Range<UInt64>, _ old: BackingPage, with new: BackingPage) {
+    replaceBits(pages, old.rawValue, with: new.rawValue)
+  }
+  func run(of state: BackingPage, in pages: Range<UInt64>) -> UInt64 {
+    run(ofBits: state.rawValue, in: pages)
   }
 }

@@ -81,6 +81,8 @@ import UffdPluginABI
 
 // Of the pointer, not of the question: a property of the question would copy all of it first.
 extension UnsafeMutablePointer<Question> {
+  @inline(__always)
+  var pgoffs: Range<UInt64> { unsafe pointee.pgoff..<(pointee.pgoff + pointee.count) }
   /// Some of its pages are taken along.
   @inline(__always)
   var takesAlong: Bool {

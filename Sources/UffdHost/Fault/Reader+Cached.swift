@@ -144,7 +144,7 @@ extension Reader {
   private mutating func markMapped(
     _ region: UnsafeMutablePointer<RegionRecord>, _ first: UInt64, _ count: UInt64
   ) {
-    for index in 0..<count { unsafe region.pointee.states.set(first + index, .mapped) }
+    unsafe region.pointee.states.set(first..<(first + count), .mapped)
   }
 
   /// The first page was published and is gone from the cache: a client punched it. It reads zero from now

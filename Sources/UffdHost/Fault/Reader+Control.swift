@@ -192,13 +192,18 @@ extension Reader {
     exclusion.beginReading()
     defer { exclusion.endReading() }
     var unfilled: UInt64 = 0
-    for pgoff in unsafe region.pgoffs where isUnfilled(order, pgoff) {
+    var pgoff = unsafe region.pgoffs.lowerBound
+    let end = unsafe region.pgoffs.upperBound
+    while pgoff < end {
+      let length = unsafe run(
+        region, order.backing, order.instance, from: pgoff, atMost: end - pgoff)
       // A discarded page stays discarded; it was zeroed unless another discard came since.
       let page = unsafe pgoff - region.pointee.firstPgoff
       let isZeroed =
         unsafe region.pointee.states.region(page) == .discarded
         && region.isZeroed(byFillOf: order.began)
-      if !isZeroed { unfilled += 1 }
+      if !isZeroed, isUnfilled(order, pgoff) { unfilled += length }
+      pgoff += length
     }
     release.unfilled = unfilled
     if unfilled == 0 {
@@ -211,8 +216,12 @@ extension Reader {
   private mutating func raise(_ order: FillOrder, _ room: UInt64) -> UInt64 {
     let granule = unsafe order.instance.pointee.granule
     let most = order.stride > 1 ? 1 : min(max(1, room / granule), order.end - order.next)
-    var length: UInt64 = 1
-    while length < most, isUnfilled(order, order.next + length) { length += 1 }
+    var length: UInt64 = 0
+    repeat {
+      length += unsafe run(
+        order.region, order.backing, order.instance, from: order.next + length,
+        atMost: most - length)
+    } while length < most && isUnfilled(order, order.next + length)
     guard let question = unsafe questions.take() else { return 0 }
     // A backing that came filled is asked for what it holds before anything is filled.
     unsafe question.pointee.kind =

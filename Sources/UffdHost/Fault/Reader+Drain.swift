@@ -111,11 +111,16 @@ extension Reader {
     if unsafe region.pointee.backing == nil {
       return unsafe region.pointee.states.count(ofBits: RegionPage.unmapped.rawValue) == 0
     }
-    for pgoff in unsafe region.pgoffs where unsafe isUnfilled(region, pgoff) {
+    var pgoff = unsafe region.pgoffs.lowerBound
+    let end = unsafe region.pgoffs.upperBound
+    while pgoff < end {
       // A private page that was given back and zeroed is there; one that was not is not.
       let state = unsafe region.pointee.states.region(pgoff - region.pointee.firstPgoff)
-      if let began, state == .discarded, unsafe region.isZeroed(byFillOf: began) { continue }
-      return false
+      let isZeroed =
+        began.map { unsafe state == .discarded && region.isZeroed(byFillOf: $0) } ?? false
+      if !isZeroed, unsafe isUnfilled(region, pgoff) { return false }
+      pgoff += unsafe run(
+        region, region.pointee.backing, region.pointee.instance, from: pgoff, atMost: end - pgoff)
     }
     return true
   }
@@ -190,15 +195,17 @@ extension Reader {
         page += 1
         continue
       }
-      var length: UInt64 = 1
-      while page + length < count, length < 16384, unsafe isUnfilled(region, first + page + length)
-      { length += 1 }
+      let most = min(16384, count - page)
+      var length: UInt64 = 0
+      repeat {
+        length += unsafe run(
+          region, region.pointee.backing, region.pointee.instance, from: first + page + length,
+          atMost: most - length)
+      } while unsafe length < most && isUnfilled(region, first + page + length)
       let start = unsafe region.address(of: page)
       let result = calls.poison(start, length: length * granule)
       let done = result.succeeded ? length : result.done > 0 ? UInt64(result.done) / granule : 0
-      for index in page..<(page + done) {
-        unsafe region.pointee.states.set(index, RegionPage.poisoned)
-      }
+      unsafe region.pointee.states.set(page..<(page + done), RegionPage.poisoned)
       counters.add(.poisoned, done * granule)
       page += done
       if done == length { continue }
@@ -216,7 +223,7 @@ extension Reader {
       default:
         if !client.kill(reporter) { return false }
         // It is dead: nobody reads what is marked here.
-        unsafe region.pointee.states.setBits(page..<count, RegionPage.poisoned.rawValue)
+        unsafe region.pointee.states.set(page..<count, RegionPage.poisoned)
         return true
       }
       page += 1

@@ -67,11 +67,9 @@ extension Reader {
   /// Gives back the claim on pages that were not published.
   mutating func unclaim(_ question: UnsafeMutablePointer<Question>, from offset: UInt64 = 0) {
     guard unsafe question.pointee.claimed else { return }
-    let states = unsafe question.pointee.backing!.pointee.states
-    for index in unsafe offset..<question.pointee.count {
-      _ = unsafe states.replace(
-        question.pointee.pgoff + index, .filling, with: question.pointee.claimedFrom)
-    }
+    let pgoffs = unsafe question.pgoffs
+    unsafe question.pointee.backing!.pointee.states.replace(
+      (pgoffs.lowerBound + offset)..<pgoffs.upperBound, .filling, with: question.pointee.claimedFrom)
     unsafe question.pointee.claimed = offset > 0
   }
 

@@ -141,9 +141,8 @@ extension Reader {
   ) {
     counters.add(.poisoned, length)
     let shift = unsafe region.pointee.granuleShift
-    for index in (offset >> shift)..<((offset + length) >> shift) {
-      unsafe region.pointee.states.set(first + index, RegionPage.poisoned)
-    }
+    unsafe region.pointee.states.set(
+      (first + offset >> shift)..<(first + (offset + length) >> shift), RegionPage.poisoned)
   }
 
   /// The client cannot be told page by page: it must not run on. In process, that is this process.

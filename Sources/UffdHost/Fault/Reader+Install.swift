@@ -40,10 +40,9 @@ extension Reader {
     unsafe counters.add(
       .around, question.unwanted(before: question.pointee.pgoff + settled))
     if unsafe question.pointee.claimed {
-      let states = unsafe question.pointee.backing!.pointee.states
-      for index in 0..<settled {
-        _ = unsafe states.replace(question.pointee.pgoff + index, .filling, with: .present)
-      }
+      let pgoff = unsafe question.pointee.pgoff
+      unsafe question.pointee.backing!.pointee.states.replace(
+        pgoff..<(pgoff + settled), .filling, with: .present)
     }
     exclusion.endInstall()
 
@@ -71,7 +70,7 @@ extension Reader {
     let claimed = unsafe stillClaimed(question)
     guard let region = unsafe question.pointee.region else { return claimed }
     let first = unsafe question.pointee.pgoff - region.pointee.firstPgoff
-    var length: UInt64 = 0
+    var length = unsafe region.pointee.states.run(of: .unmapped, in: first..<(first + claimed))
     while length < claimed {
       let state = unsafe region.pointee.states.region(first + length)
       if unsafe state == .poisoned || (state == .discarded && !question.pointee.isZero) { break }
@@ -85,14 +84,7 @@ extension Reader {
   /// them through another mapping.
   private mutating func stillClaimed(_ question: UnsafeMutablePointer<Question>) -> UInt64 {
     guard unsafe question.pointee.claimed else { return unsafe question.pointee.count }
-    let states = unsafe question.pointee.backing!.pointee.states
-    var length: UInt64 = 0
-    while unsafe length < question.pointee.count,
-      unsafe states.backing(question.pointee.pgoff + length) == .filling
-    {
-      length += 1
-    }
-    return length
+    return unsafe question.pointee.backing!.pointee.states.run(of: .filling, in: question.pgoffs)
   }
 
   /// Ends the settled part of a question and returns the rest as one of its own.
@@ -130,11 +122,11 @@ extension Reader {
       calls, address, source, length, page: region.pointee.pageSize, context,
       overCached: question.pointee.kind == .minor)
     let settled = unsafe progress.settled >> region.pointee.granuleShift
-    for index in first..<(first + settled) {
-      // A discarded page stays discarded when it was zeroed.
-      if unsafe !question.pointee.isZero || region.pointee.states.region(index) == .unmapped {
-        unsafe region.pointee.states.set(index, .mapped)
-      }
+    // A discarded page stays discarded when it was zeroed.
+    if unsafe question.pointee.isZero {
+      unsafe region.pointee.states.replace(first..<(first + settled), .unmapped, with: .mapped)
+    } else {
+      unsafe region.pointee.states.set(first..<(first + settled), .mapped)
     }
     unsafe counters.add(source == nil ? .zeroed : .copied, progress.installed)
     return progress
@@ -171,9 +163,8 @@ extension Reader {
       offset += done
     }
     counters.add(.continued, offset)
-    for index in unsafe 0..<(offset >> region.pointee.granuleShift) {
-      unsafe region.pointee.states.set(first + index, .mapped)
-    }
+    let mapped = unsafe offset >> region.pointee.granuleShift
+    unsafe region.pointee.states.set(first..<(first + mapped), .mapped)
     if offset < length { calls.wake(start + offset, length: length - offset) }
   }
 

@@ -98,7 +98,7 @@ extension Reader {
       let first = unsafe (low - region.pointee.start + granule - 1) / granule
       let last = unsafe (high - region.pointee.start) / granule
       guard first < last else { continue }
-      unsafe region.pointee.states.setBits(first..<last, RegionPage.discarded.rawValue)
+      unsafe region.pointee.states.set(first..<last, RegionPage.discarded)
       if unsafe region.isPrivateOfFile {
         unsafe region.pointee.lastDiscard = monotonicNanoseconds()
       }
@@ -117,13 +117,10 @@ extension Reader {
     guard shape.shared, shape.fillsBacking, !shape.arrivesFilled,
       let backing = unsafe region.pointee.backing
     else { return }
-    for page in pages {
-      let pgoff = unsafe region.pgoff(of: page)
-      // What is on its way is older than the hole: its install finds that the claim is gone.
-      if unsafe !backing.pointee.states.replace(pgoff, .absent, with: .punched) {
-        _ = unsafe backing.pointee.states.replace(pgoff, .filling, with: .punched)
-      }
-    }
+    let pgoffs =
+      unsafe region.pgoff(of: pages.lowerBound)..<region.pgoff(of: pages.upperBound)
+    // What is on its way is older than the hole: its install finds that the claim is gone.
+    unsafe backing.pointee.states.punchUnpublished(pgoffs)
   }
 
   /// Merges the batch's faults where they meet. Threads on one page are one fault: an install wakes them all.

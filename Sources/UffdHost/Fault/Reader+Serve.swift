@@ -66,13 +66,48 @@ extension Reader {
   private mutating func judge(_ question: UnsafeMutablePointer<Question>) -> (FaultAction, UInt64) {
     if unsafe question.pointee.isGivenUp { return unsafe (.poison, question.pointee.count) }
     let action = unsafe action(question, question.pointee.pgoff)
-    var length: UInt64 = 1
-    while unsafe length < question.pointee.count,
-      unsafe self.action(question, question.pointee.pgoff + length) == action
-    {
-      length += 1
-    }
+    var length: UInt64 = 0
+    repeat {
+      length += unsafe alike(question, from: length)
+    } while unsafe length < question.pointee.count
+      && self.action(question, question.pointee.pgoff + length) == action
     return (action, length)
+  }
+
+  /// How many pages, one at least, are like the one at `offset` in all that an action depends on.
+  @inline(__always)
+  private func alike(_ question: UnsafeMutablePointer<Question>, from offset: UInt64) -> UInt64 {
+    let count = unsafe question.pointee.count - offset
+    guard count > 1, unsafe !question.takesAlong || question.isUnwanted else { return 1 }
+    return unsafe run(
+      question.pointee.region, question.pointee.backing, question.pointee.instance!,
+      from: question.pointee.pgoff + offset, atMost: count)
+  }
+
+  /// How many granules from `pgoff` on, one at least, are in the same state: in the region, in the backing, and
+  /// among the known zeroes.
+  @inline(never)
+  func run(
+    _ region: UnsafeMutablePointer<RegionRecord>?, _ backing: UnsafeMutablePointer<BackingRecord>?,
+    _ instance: UnsafeMutablePointer<InstanceRecord>, from pgoff: UInt64, atMost most: UInt64
+  ) -> UInt64 {
+    var length = most
+    if let region = unsafe region {
+      let states = unsafe region.pointee.states
+      let page = unsafe pgoff - region.pointee.firstPgoff
+      length = states.run(ofBits: states.bits(page), in: page..<(page + length))
+    }
+    if let states = unsafe backing?.pointee.states {
+      length = min(length, states.run(ofBits: states.bits(pgoff), in: pgoff..<(pgoff + length)))
+    }
+    if let zeroes = unsafe instance.pointee.zeroes {
+      let end = pgoff + length
+      length =
+        zeroes.contains(pgoff)
+        ? zeroes.known(from: pgoff, before: end) : zeroes.unknown(from: pgoff, before: end)
+    }
+    // Another thread may have changed a state since it was read.
+    return max(1, length)
   }
 
   @inline(__always)

@@ -96,6 +96,40 @@ struct PageStatesTests {
     }
   }
 
+  @Test("what is changed, and what is alike, in a range: against a plain array")
+  func ranges() {
+    var random = SystemRandomNumberGenerator()
+    for count in [1, 31, 32, 33, 100] as [UInt64] {
+      let table = Table(count + 5)
+      // A view that begins in the middle of a word.
+      let states = PageStates(table.states, 5..<(count + 5))
+      for round in 0..<400 {
+        // Long runs and short ones.
+        let spread = UInt64(round % 40 + 1)
+        for page in 0..<count where UInt64.random(in: 0..<spread, using: &random) == 0 {
+          states.setBits(page, UInt8.random(in: 0..<4, using: &random))
+        }
+        let low = UInt64.random(in: 0..<count, using: &random)
+        let high = UInt64.random(in: low...count, using: &random)
+        let (old, new) = (
+          UInt8.random(in: 0..<4, using: &random), UInt8.random(in: 0..<4, using: &random)
+        )
+        var model = (0..<count).map { states.bits($0) }
+        let run = model[Int(low)..<Int(high)].prefix { $0 == old }.count
+        #expect(states.run(ofBits: old, in: low..<high) == UInt64(run))
+        states.replaceBits(low..<high, old, with: new)
+        for page in Int(low)..<Int(high) where model[page] == old { model[page] = new }
+        #expect((0..<count).map { states.bits($0) } == model)
+        states.punchUnpublished(low..<high)
+        for page in Int(low)..<Int(high) where model[page] < 2 {
+          model[page] = BackingPage.punched.rawValue
+        }
+        #expect((0..<count).map { states.bits($0) } == model)
+      }
+      #expect((0..<5).allSatisfy { table.states.bits($0) == 0 } && table.behind == 0)
+    }
+  }
+
   @Test("the two vocabularies keep their values apart")
   func vocabularies() {
     let table = Table(8)
