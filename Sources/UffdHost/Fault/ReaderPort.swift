@@ -78,8 +78,12 @@ final class ReaderPort: @unchecked Sendable {
 
   /// A worker is done with a question.
   func finish(_ question: UnsafeMutablePointer<Question>) {
-    finished.withLock { unsafe $0.append(Int32(question - questions.slots)) }
-    bell.ring()
+    let isFirst = finished.withLock {
+      unsafe $0.append(Int32(question - questions.slots))
+      return $0.count == 1
+    }
+    // The reader takes all of them after it has cleared the bell.
+    if isFirst { bell.ring() }
   }
 
   /// Asks the reader to do something and waits until it is done.

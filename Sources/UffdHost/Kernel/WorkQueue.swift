@@ -53,13 +53,17 @@ enum WorkLane {
   @discardableResult
   func put(_ job: Job, _ lane: WorkLane = .demand(0)) -> Bool {
     unsafe pthread_mutex_lock(mutex)
-    defer { unsafe pthread_mutex_unlock(mutex) }
-    if isClosed { return false }
+    if isClosed {
+      unsafe pthread_mutex_unlock(mutex)
+      return false
+    }
     switch lane {
     case .undo: undo.put(job)
     case .demand(let key): demand.put(job, of: key)
     case .background: background.put(job)
     }
+    unsafe pthread_mutex_unlock(mutex)
+    // Behind the lock: who wakes on this CPU at once would find it held.
     unsafe pthread_cond_signal(condition)
     return true
   }
