@@ -62,7 +62,10 @@ import UffdPluginABI
   var born: UInt64 = 0
   var due: UInt64 = 0
   var backoff: UInt64 = 0
+  /// Tries after a shortage.
   var attempts: UInt32 = 0
+  /// Look-ups that were answered ABSENT, though the provider had accounted the page.
+  var absences: UInt32 = 0
   /// What a parked question waits for.
   var waiting = Waiting.kernel
   /// Place in the reader's list of active questions.
@@ -185,6 +188,7 @@ enum LooseTicket {
     unsafe slot.pointee.born = 0
     unsafe slot.pointee.backoff = 0
     unsafe slot.pointee.attempts = 0
+    unsafe slot.pointee.absences = 0
     unsafe slot.pointee.staging = nil
     unsafe slot.pointee.addedCount = 0
     unsafe slot.pointee.accountStatus = .ok

@@ -35,7 +35,7 @@ extension Reader {
   }
 
   /// A page that the backing has and the provider does not know is asked for so often before that counts.
-  private static var mostLookups: UInt32 { 3 }
+  private static var mostAbsences: UInt32 { 3 }
 
   /// What get_folio_noalloc answered for the first page of the question.
   mutating func lookedUp(_ question: UnsafeMutablePointer<Question>, _ status: uffd_status) {
@@ -50,8 +50,8 @@ extension Reader {
         unsafe question.pointee.instance!.pointee.filemapAdd != nil
         && question.pointee.region?.pointee.shape.arrivesFilled == false
       // Unless it was told of a hole after we had decided to ask: then it was right, or will be.
-      if isAccounted, unsafe question.pointee.attempts < Self.mostLookups {
-        unsafe question.pointee.attempts += 1
+      if isAccounted, unsafe question.pointee.absences < Self.mostAbsences {
+        unsafe question.pointee.absences += 1
         return unsafe work(question)
       }
       unsafe isAccounted ? broken(question, .lostFolio) : giveUp(question, .notInFilemap)

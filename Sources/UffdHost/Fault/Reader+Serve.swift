@@ -155,6 +155,7 @@ extension Reader {
     unsafe other.pointee.isGivenUp = unsafe question.pointee.isGivenUp
     unsafe other.pointee.born = unsafe question.pointee.born
     unsafe other.pointee.attempts = unsafe question.pointee.attempts
+    unsafe other.pointee.absences = unsafe question.pointee.absences
     return unsafe other
   }
 
