@@ -44,7 +44,15 @@ public struct Bench {
       guard let bytes = machine.bytes(benchCase, content, &report) else { continue }
       report.headlines.append(
         BenchReport.Headline(name: benchCase.name, summary: benchCase.summary, bytes: bytes))
-      work += variants(benchCase).map { (content, $0, bytes) }
+      let pages = bytes / content.description.granule
+      for variant in variants(benchCase) {
+        if benchCase.kind == .demand, pages < variant.threads {
+          report.omissions.append(
+            "\(benchCase.name), \(variant.threads) threads: there are too few pages for so many")
+        } else {
+          work.append((content, variant, bytes))
+        }
+      }
     }
     let total = work.reduce(0) { $0 + $1.variant.benchCase.subjects.count } * turns
     var progress = Progress(done: 0, total: total, name: "")
@@ -147,6 +155,7 @@ public struct Bench {
     job.memory = benchCase.memory
     job.operation = benchCase.operation
     job.order = benchCase.order
+    job.hasFaultAround = benchCase.hasFaultAround
     job.waiting = options.waiting
     job.placement = variant.placement
     job.regions = benchCase.regions

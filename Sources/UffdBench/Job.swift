@@ -18,6 +18,8 @@ struct Job: Equatable, Sendable {
   var memory = MemoryKind.anon
   var operation = Operation.copy
   var order = TouchOrder.random
+  /// Whether a host may fill neighbours along with a page.
+  var hasFaultAround = false
   var waiting = Waiting.epoll
   var placement = Placement.pinned
   var regions = 1
@@ -39,7 +41,7 @@ struct Job: Equatable, Sendable {
     var words = [
       Self.word, "work=\(work.rawValue)", "subject=\(subject.rawValue)",
       "clients=\(clients)", "memory=\(memory.rawValue)", "operation=\(operation.rawValue)",
-      "order=\(order.rawValue)",
+      "order=\(order.rawValue)", "around=\(hasFaultAround)",
       "waiting=\(waiting.rawValue)", "placement=\(placement.rawValue)", "regions=\(regions)",
       "threads=\(threads)", "readers=\(readers)", "page=\(page)", "bytes=\(bytes)", "seed=\(seed)",
       "image=\(image)", "library=\(library)", Self.end,
@@ -60,21 +62,22 @@ struct Job: Equatable, Sendable {
     func choice<Choice: RawRepresentable<String>>(_ key: String) -> Choice? {
       fields[key].flatMap(Choice.init(rawValue:))
     }
-    func number<Number: LosslessStringConvertible>(_ key: String) -> Number? {
-      fields[key].flatMap(Number.init)
+    func value<Value: LosslessStringConvertible>(_ key: String) -> Value? {
+      fields[key].flatMap(Value.init)
     }
     guard let work: Work = choice("work"), let subject: Subject = choice("subject"),
-      let clients: Int = number("clients"),
+      let clients: Int = value("clients"),
       let memory: MemoryKind = choice("memory"), let operation: Operation = choice("operation"),
-      let order: TouchOrder = choice("order"), let waiting: Waiting = choice("waiting"),
-      let placement: Placement = choice("placement"), let regions: Int = number("regions"),
-      let threads: Int = number("threads"), let readers: Int = number("readers"),
-      let page: UInt64 = number("page"), let bytes: UInt64 = number("bytes"),
-      let seed: UInt64 = number("seed"), let image: Int32 = number("image"),
+      let order: TouchOrder = choice("order"), let around: Bool = value("around"),
+      let waiting: Waiting = choice("waiting"),
+      let placement: Placement = choice("placement"), let regions: Int = value("regions"),
+      let threads: Int = value("threads"), let readers: Int = value("readers"),
+      let page: UInt64 = value("page"), let bytes: UInt64 = value("bytes"),
+      let seed: UInt64 = value("seed"), let image: Int32 = value("image"),
       let library = fields["library"]
     else { return nil }
     (self.work, self.subject, self.memory) = (work, subject, memory)
-    self.clients = clients
+    (self.clients, hasFaultAround) = (clients, around)
     (self.operation, self.order, self.waiting) = (operation, order, waiting)
     (self.placement, self.regions, self.threads) = (placement, regions, threads)
     (self.readers, self.page, self.bytes, self.seed) = (readers, page, bytes, seed)

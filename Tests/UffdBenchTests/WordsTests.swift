@@ -13,6 +13,7 @@ import UffdHost
   job.memory = .hugetlb
   job.operation = .continue
   job.order = .zipf
+  job.hasFaultAround = true
   job.waiting = .read
   job.placement = .unpinned
   (job.regions, job.threads, job.readers) = (16, 8, 2)
