@@ -98,6 +98,10 @@ extension BenchCase {
       name: "anon-zipf", summary: "COPY of 4 KiB, anonymous memory, popular pages again and again",
       memory: .anon, order: .zipf),
     BenchCase(
+      name: "anon-recorded",
+      summary: "COPY of 4 KiB, anonymous memory, in the order of a program's first touches",
+      memory: .anon, order: .recorded),
+    BenchCase(
       name: "anon-fill", summary: "everything is filled, anonymous memory", kind: .fill,
       memory: .anon, threads: [1, 2]),
   ]

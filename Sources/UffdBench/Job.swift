@@ -9,6 +9,8 @@ struct Job: Equatable, Sendable {
     case demand, fill, path, language
     /// Says what the provider's instance is, and copies its content to the image.
     case describe
+    /// Writes down in which order a program touches its memory.
+    case record
   }
 
   var work = Work.demand
@@ -30,6 +32,8 @@ struct Job: Equatable, Sendable {
   var seed: UInt64 = 1
   /// Descriptor of a file with the content, which the child inherits.
   var image: Int32 = -1
+  /// The same for a recorded order.
+  var recorded: Int32 = -1
   var library = ""
   var parameters: [Parameter] = []
 
@@ -44,7 +48,7 @@ struct Job: Equatable, Sendable {
       "order=\(order.rawValue)", "around=\(hasFaultAround)",
       "waiting=\(waiting.rawValue)", "placement=\(placement.rawValue)", "regions=\(regions)",
       "threads=\(threads)", "readers=\(readers)", "page=\(page)", "bytes=\(bytes)", "seed=\(seed)",
-      "image=\(image)", "library=\(library)", Self.end,
+      "image=\(image)", "recorded=\(recorded)", "library=\(library)", Self.end,
     ]
     words += parameters.map { "\($0.key)=\($0.value)" }
     return words
@@ -74,6 +78,7 @@ struct Job: Equatable, Sendable {
       let threads: Int = value("threads"), let readers: Int = value("readers"),
       let page: UInt64 = value("page"), let bytes: UInt64 = value("bytes"),
       let seed: UInt64 = value("seed"), let image: Int32 = value("image"),
+      let recorded: Int32 = value("recorded"),
       let library = fields["library"]
     else { return nil }
     (self.work, self.subject, self.memory) = (work, subject, memory)
@@ -81,7 +86,7 @@ struct Job: Equatable, Sendable {
     (self.operation, self.order, self.waiting) = (operation, order, waiting)
     (self.placement, self.regions, self.threads) = (placement, regions, threads)
     (self.readers, self.page, self.bytes, self.seed) = (readers, page, bytes, seed)
-    (self.image, self.library) = (image, library)
+    (self.image, self.recorded, self.library) = (image, recorded, library)
     parameters = words[(end + 1)...].compactMap(Self.parameter)
   }
 
@@ -112,6 +117,7 @@ struct Job: Equatable, Sendable {
     job.seed = seed
     job.is_spied = work == .path ? 1 : 0
     job.image = image
+    job.recorded = recorded
     return job
   }
 }

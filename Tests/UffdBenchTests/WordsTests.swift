@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What parent and child of the bench say to each other, and the table that people get.
+import Foundation
+import TestSupport
 import Testing
 import UffdHost
 
@@ -18,7 +20,7 @@ import UffdHost
   job.placement = .unpinned
   (job.regions, job.threads, job.readers) = (16, 8, 2)
   (job.page, job.bytes, job.seed) = (2 << 20, 64 << 20, 99)
-  job.image = 12
+  (job.image, job.recorded) = (12, 13)
   job.library = "/a b/=x/lib.so"
   job.parameters = [Parameter("image", "/x=y z"), Parameter("size", "1")]
   #expect(Job(words: job.words) == job)
@@ -58,6 +60,14 @@ import UffdHost
   }
   options.cases = ["start", "anon-copy"]
   #expect(try options.chosenCases().map(\.name) == ["anon-copy", "start"])
+}
+
+@Test func `docs/performance.md has all cases, and no others`() throws {
+  let text = try String(contentsOfFile: Checkout.root + "/docs/performance.md", encoding: .utf8)
+  let section = try #require(
+    text.components(separatedBy: "\n## Cases\n").last?.split(separator: "\n## ").first)
+  let names = section.matches(of: /`([a-z0-9-]+)`/).map { String($0.1) }
+  #expect(names.sorted() == BenchOptions.caseNames.sorted())
 }
 
 @Test func `a table has its columns under each other, and doubts below`() {
