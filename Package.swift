@@ -149,7 +149,10 @@ let package = Package(
       swiftSettings: strict),
     // The bench's own arithmetic, and that it notices a wrong byte.
     .testTarget(
-      name: "UffdBenchTests", dependencies: ["UffdBench", "CBench", "TestSupport", "uffdhost"],
+      name: "UffdBenchTests",
+      dependencies: [
+        "UffdBench", "CBench", "UffdHost", "UffdWorkingSet", "TestSupport", "uffdhost",
+      ],
       swiftSettings: strict),
     // What tests need that compile providers and serve them: a shell, compilers, folders.
     .target(

@@ -42,6 +42,23 @@ int32_t cbench_watch(const struct cbench_job *job, struct cbench_areas *areas, u
                      int blocking);
 static inline uint64_t cbench_area_bytes(const struct cbench_job *job) { return job->bytes / job->regions; }
 
+/* --- order.c ------------------------------------------------------------------------------------------ */
+
+/* In an entry of an order: the page has not been touched before. */
+#define CBENCH_FIRST 0x80000000u
+
+/* The number of touches; fills `order`, which has room for every page. 0: a recorded order cannot be read. */
+uint64_t cbench_make_order(const struct cbench_job *job, uint32_t *order);
+/* SplitMix64. */
+uint64_t cbench_random(uint64_t *state);
+
+/* --- store.c ------------------------------------------------------------------------------------------ */
+
+/* Makes a store that takes all of `bytes` bytes of zeroes, at least a page of 4 KiB. */
+void cbench_store_build(void *memory, uint64_t bytes, uint64_t seed);
+/* Works with a store, or a copy of it, and changes nothing. Records that are not as they were written. */
+uint64_t cbench_store_use(const void *memory, uint64_t seed);
+
 /* --- handler.c ---------------------------------------------------------------------------------------- */
 
 struct cbench_region {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The client: touches memory in an order that was made before, times the first touch of each page, and compares
- * the bytes afterwards. The same code for every subject; it does not know who serves.
+ * The client: touches memory in an order that was made before (order.c), times the first touch of each
+ * page, and compares the bytes afterwards. The same code for every subject; it does not know who serves.
  */
 #define _GNU_SOURCE
 #include "internal.h"
@@ -10,65 +10,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* In an entry of an order: the page has not been touched before. */
-#define FIRST 0x80000000u
-
-/* --- Orders --------------------------------------------------------------------------------------------- */
-
-static uint64_t random_state;
-
-static uint64_t next_random(void) {
-  uint64_t z = (random_state += 0x9e3779b97f4a7c15u);
-  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-  return z ^ z >> 31;
-}
-
-static void shuffle(uint32_t *order, uint64_t count) {
-  for (uint64_t i = count; i > 1; i--) {
-    uint64_t other = next_random() % i;
-    uint32_t kept = order[i - 1];
-    order[i - 1] = order[other];
-    order[other] = kept;
-  }
-}
-
-/*
- * Ranks whose probability falls as 1/rank, in steps: each power of two is as likely as the next, and inside it
- * all ranks are. `order` holds a shuffled list of the pages; the page of a rank is there.
- */
-static void draw_zipf(uint32_t *order, uint64_t pages) {
-  uint32_t *place = malloc(pages * sizeof *place);
-  uint8_t *seen = calloc(pages, 1);
-  int powers = 64 - __builtin_clzll(pages);
-  if (!place || !seen) abort();
-  memcpy(place, order, pages * sizeof *place);
-  for (uint64_t i = 0; i < pages; i++) {
-    uint64_t power = 1ull << next_random() % (uint64_t)powers;
-    uint64_t rank = power + next_random() % power;
-    uint32_t page = place[(rank - 1) % pages];
-    order[i] = page | (seen[page] ? 0 : FIRST);
-    seen[page] = 1;
-  }
-  free(place);
-  free(seen);
-}
-
-/* The number of touches; fills `order`, which has room for every page. */
-static uint64_t make_order(const struct cbench_job *job, uint32_t *order) {
-  uint64_t pages = job->bytes / job->page;
-  random_state = job->seed;
-  for (uint64_t i = 0; i < pages; i++) order[i] = (uint32_t)i | FIRST;
-  if (job->order == CBENCH_SEQUENTIAL) return pages;
-  shuffle(order, pages);
-  if (job->order == CBENCH_SPARSE) return pages / 10 ? pages / 10 : 1;
-  if (job->order == CBENCH_ZIPF) {
-    for (uint64_t i = 0; i < pages; i++) order[i] &= ~FIRST;
-    draw_zipf(order, pages);
-  }
-  return pages;
-}
 
 static inline char *address(const struct cbench_job *job, void *const *areas, uint64_t page) {
   uint64_t per_area = cbench_area_bytes(job) / job->page;
@@ -109,7 +50,7 @@ static inline void record(struct share *share, uint64_t nanoseconds) {
 
 static void touch_guarded(struct share *share) {
   for (uint64_t i = 0; i < share->count; i++) {
-    uint32_t page = share->order[i] & ~FIRST;
+    uint32_t page = share->order[i] & ~CBENCH_FIRST;
     const char *place = address(share->job, share->areas, page);
     uint64_t before = clinux_now();
     int is_poisoned = raises(place);
@@ -122,13 +63,13 @@ static void touch_guarded(struct share *share) {
 static inline void touch_all(struct share *share, const int write) {
   for (uint64_t i = 0; i < share->count; i++) {
     uint32_t entry = share->order[i];
-    volatile char *place = address(share->job, share->areas, entry & ~FIRST);
-    uint64_t before = entry & FIRST ? clinux_now() : 0;
+    volatile char *place = address(share->job, share->areas, entry & ~CBENCH_FIRST);
+    uint64_t before = entry & CBENCH_FIRST ? clinux_now() : 0;
     if (write)
       *place = CBENCH_MARK;
     else
       (void)*place;
-    if (entry & FIRST) record(share, clinux_now() - before);
+    if (entry & CBENCH_FIRST) record(share, clinux_now() - before);
   }
 }
 
@@ -178,7 +119,8 @@ int32_t cbench_touch(const struct cbench_job *job, void *const *areas, struct cb
   pthread_barrier_t barrier;
   if (!order || !samples) return cbench_failed("malloc");
   memset(samples, 0xff, pages * sizeof *samples);
-  uint64_t touches = make_order(job, order), first = 0;
+  uint64_t touches = cbench_make_order(job, order), first = 0;
+  if (touches == 0) return cbench_failed("reading the recorded order");
   struct sigaction action = {.sa_handler = caught, .sa_flags = SA_NODEFER};
   if (job->operation == CBENCH_POISON) sigaction(SIGBUS, &action, NULL);
   pthread_barrier_init(&barrier, NULL, job->threads + 1);
@@ -216,10 +158,11 @@ int32_t cbench_verify(const struct cbench_job *job, void *const *areas, int32_t 
   if (job->operation == CBENCH_POISON) return 0;
   if (!order) return cbench_failed("malloc");
   if (job->operation != CBENCH_ZERO && !(image = cbench_map_image(job))) return -EIO;
-  uint64_t touches = make_order(job, order);
+  uint64_t touches = cbench_make_order(job, order);
+  if (touches == 0) return cbench_failed("reading the recorded order");
   for (uint64_t i = 0; i < touches; i++) {
-    if (!(order[i] & FIRST)) continue;
-    uint64_t page = order[i] & ~FIRST;
+    if (!(order[i] & CBENCH_FIRST)) continue;
+    uint64_t page = order[i] & ~CBENCH_FIRST;
     const char *memory = address(job, areas, page), *content = image + page * job->page;
     int is_right = !image      ? is_zero(memory, job->page)
                    : is_marked ? memory[0] == CBENCH_MARK && memcmp(memory + 1, content + 1, job->page - 1) == 0

@@ -38,21 +38,29 @@ public struct Bench {
     let cases = try options.chosenCases()
     let contents = try contents(cases, machine)
     try machine.prepare(cases, &report)
-    var work: [(content: Content, variant: Variant, bytes: UInt64)] = []
+    var work: [Work] = []
+    try checkRecorded(cases, contents)
     for benchCase in cases {
       guard let content = contents.first(where: { $0.serves(benchCase) }) else { continue }
       guard let bytes = machine.bytes(benchCase, content, &report) else { continue }
       report.headlines.append(
         BenchReport.Headline(name: benchCase.name, summary: benchCase.summary, bytes: bytes))
-      work += variants(benchCase).map { (content, $0, bytes) }
+      guard let order = try order(benchCase, content, bytes, &report) else { continue }
+      let pages = bytes / content.description.granule
+      for variant in variants(benchCase) {
+        if benchCase.kind == .demand, pages < variant.threads {
+          report.omissions.append(
+            "\(benchCase.name), \(variant.threads) threads: there are too few pages for so many")
+        } else {
+          work.append(Work(content: content, variant: variant, bytes: bytes, order: order))
+        }
+      }
     }
     let total = work.reduce(0) { $0 + $1.variant.benchCase.subjects.count } * turns
     var progress = Progress(done: 0, total: total, name: "")
     var random = Shuffler(options.seed)
     for item in work {
-      let rounds = measure(
-        item.content, item.variant, item.bytes, machine, &random, &report
-      ) { name in
+      let rounds = measure(item, machine, &random, &report) { name in
         progress.name = name
         tell(progress)
         progress.done += 1
@@ -97,11 +105,42 @@ public struct Bench {
       measurement.describe)
   }
 
+  /// A set that no case replays is not passed over in silence.
+  private func checkRecorded(_ cases: [BenchCase], _ contents: [Content]) throws(HostError) {
+    guard let recorded = options.recorded else { return }
+    for benchCase in cases where benchCase.order == .recorded {
+      if contents.contains(where: { $0.serves(benchCase) }) { return }
+    }
+    throw HostError(
+      .usage,
+      "the working set \(recorded.name.quoted) is replayed in anonymous memory, which this provider does not serve"
+    )
+  }
+
+  /// The file with a case's order, -1 where it is made from the seed; nil: the case is left out.
+  private func order(
+    _ benchCase: BenchCase, _ content: Content, _ bytes: UInt64, _ report: inout BenchReport
+  ) throws(HostError) -> Int32? {
+    guard benchCase.order == .recorded else { return -1 }
+    let page = content.description.granule
+    if let recorded = options.recorded {
+      try recorded.check(page: page, bytes: bytes)
+      return try recorded.file()
+    }
+    do throws(HostError) {
+      return try measurement.record(page: page, bytes: bytes, seed: options.seed)
+    } catch {
+      report.omissions.append("\(benchCase.name): \(error.message)")
+      return nil
+    }
+  }
+
   /// All rounds of one variant.
   private func measure(
-    _ content: Content, _ variant: Variant, _ bytes: UInt64, _ machine: Machine,
-    _ random: inout Shuffler, _ report: inout BenchReport, _ tell: (String) -> Void
+    _ work: Work, _ machine: Machine, _ random: inout Shuffler, _ report: inout BenchReport,
+    _ tell: (String) -> Void
   ) -> [Round] {
+    let variant = work.variant
     var rounds: [Round] = []
     var failed: Set<Subject> = []
     for turn in 0..<turns {
@@ -111,7 +150,7 @@ public struct Bench {
         tell("\(variant.benchCase.name), \(subject.rawValue)")
         if failed.contains(subject) { continue }
         do throws(HostError) {
-          let sample = try sample(subject, content, variant, bytes, turn)
+          let sample = try sample(subject, work, turn)
           round[subject] = sample
           if sample.wrong > 0 {
             report.errors.append(
@@ -130,8 +169,9 @@ public struct Bench {
   }
 
   private func sample(
-    _ subject: Subject, _ content: Content, _ variant: Variant, _ bytes: UInt64, _ turn: Int
+    _ subject: Subject, _ work: Work, _ turn: Int
   ) throws(HostError) -> Sample {
+    let (content, variant, bytes) = (work.content, work.variant, work.bytes)
     let benchCase = variant.benchCase
     if benchCase.kind == .start { return try start(subject, content) }
     var job = Job()
@@ -147,6 +187,7 @@ public struct Bench {
     job.memory = benchCase.memory
     job.operation = benchCase.operation
     job.order = benchCase.order
+    job.hasFaultAround = benchCase.hasFaultAround
     job.waiting = options.waiting
     job.placement = variant.placement
     job.regions = benchCase.regions
@@ -155,6 +196,7 @@ public struct Bench {
     job.page = content.description.granule
     job.bytes = bytes
     job.seed = options.seed &+ UInt64(turn)
+    job.recorded = work.order
     job.library = content.description.path
     job.image = benchCase.operation == .zero ? content.hole ?? content.image : content.image
     job.parameters = content.parameters(image: job.image, bytes: bytes)
@@ -178,6 +220,15 @@ public struct Bench {
       ["uffdhost", "--provider", path, "--verify", "none"]
         + parameters.map { "\($0.key)=\($0.value)" })
   }
+}
+
+/// One variant with what it needs.
+private struct Work {
+  var content: Content
+  var variant: Variant
+  var bytes: UInt64
+  /// A file with the recorded order; -1: there is none.
+  var order: Int32
 }
 
 /// SplitMix64: the same turns for the same seed.

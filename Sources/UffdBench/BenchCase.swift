@@ -24,6 +24,8 @@ struct BenchCase: Sendable {
   var memory: MemoryKind
   var operation = Operation.copy
   var order = TouchOrder.random
+  /// In random order faults are counted one by one, unless the case is about their neighbours.
+  var hasFaultAroundInRandomOrder = false
   var regions = 1
   /// Userfaultfds of another process than the handler's; 0: it is the same process.
   var clients = 0
@@ -33,22 +35,28 @@ struct BenchCase: Sendable {
   var placements: [Placement] = [.pinned]
   var subjects: [Subject] = [.kernel, .c, .peer, .host]
 
+  /// Whether the host may fill neighbours along with a page: where an order says what comes next.
+  var hasFaultAround: Bool {
+    kind == .demand && (order != .random || hasFaultAroundInRandomOrder)
+  }
+
   /// Whether the figure that is compared is the median touch; else it is the time of everything.
   func comparesMedian(threads: Int) -> Bool {
-    kind == .path || kind == .demand && order == .random && threads == 1
+    kind == .path || kind == .demand && !hasFaultAround && threads == 1
   }
 }
 
 extension BenchCase {
   static let all = anon + shmem + hugetlb + language + [start]
 
+  private static let upTo8 = [1, 2, 4, 8]
   private static let both: [Placement] = [.pinned, .unpinned]
   private static let withoutPeer: [Subject] = [.kernel, .c, .host]
 
   private static let anon = [
     BenchCase(
       name: "anon-copy", summary: "missing fault, COPY of 4 KiB, anonymous memory, random order",
-      memory: .anon, threads: [1, 2, 4, 8], placements: both),
+      memory: .anon, threads: upTo8, placements: both),
     BenchCase(
       name: "anon-copy-readers", summary: "the same with one reader for each CPU", memory: .anon,
       threads: [2, 4, 8], hasReaderPerCPU: true, placements: [.unpinned, .pinned],
@@ -71,20 +79,28 @@ extension BenchCase {
       regions: 256, clients: 256, subjects: [.c, .hostExternal]),
     BenchCase(
       name: "anon-zero", summary: "missing fault, ZEROPAGE, anonymous memory, random order",
-      memory: .anon, operation: .zero),
+      memory: .anon, operation: .zero, threads: upTo8),
     BenchCase(
       name: "anon-poison", summary: "COPY answers EFAULT, POISON, SIGBUS in the client",
-      memory: .anon, operation: .poison, subjects: [.c, .host]),
+      memory: .anon, operation: .poison, threads: upTo8, subjects: [.c, .host]),
     BenchCase(
       name: "anon-sequential",
       summary: "COPY of 4 KiB, anonymous memory, from the start to the end",
       memory: .anon, order: .sequential),
+    BenchCase(
+      name: "anon-random-around",
+      summary: "COPY of 4 KiB, anonymous memory, random order, with fault-around", memory: .anon,
+      hasFaultAroundInRandomOrder: true),
     BenchCase(
       name: "anon-sparse", summary: "COPY of 4 KiB, anonymous memory, every tenth page at random",
       memory: .anon, order: .sparse),
     BenchCase(
       name: "anon-zipf", summary: "COPY of 4 KiB, anonymous memory, popular pages again and again",
       memory: .anon, order: .zipf),
+    BenchCase(
+      name: "anon-recorded",
+      summary: "COPY of 4 KiB, anonymous memory, in the order of a program's first touches",
+      memory: .anon, order: .recorded),
     BenchCase(
       name: "anon-fill", summary: "everything is filled, anonymous memory", kind: .fill,
       memory: .anon, threads: [1, 2]),
@@ -93,11 +109,11 @@ extension BenchCase {
   private static let shmem = [
     BenchCase(
       name: "shmem-copy", summary: "missing fault, COPY of 4 KiB into shared memory, random order",
-      memory: .shmem),
+      memory: .shmem, threads: upTo8),
     BenchCase(
       name: "shmem-continue",
       summary: "minor fault, CONTINUE of 4 KiB, shared memory, random order",
-      memory: .shmem, operation: .continue, threads: [1, 2, 4, 8], placements: both,
+      memory: .shmem, operation: .continue, threads: upTo8, placements: both,
       subjects: withoutPeer),
     BenchCase(
       name: "shmem-fill", summary: "everything is copied into shared memory", kind: .fill,
@@ -110,10 +126,10 @@ extension BenchCase {
   private static let hugetlb = [
     BenchCase(
       name: "hugetlb-copy", summary: "missing fault, COPY of 2 MiB, huge pages, random order",
-      memory: .hugetlb),
+      memory: .hugetlb, threads: upTo8),
     BenchCase(
       name: "hugetlb-continue", summary: "minor fault, CONTINUE of 2 MiB, huge pages, random order",
-      memory: .hugetlb, operation: .continue, subjects: withoutPeer),
+      memory: .hugetlb, operation: .continue, threads: upTo8, subjects: withoutPeer),
     BenchCase(
       name: "hugetlb-fill", summary: "everything is copied into huge pages", kind: .fill,
       memory: .hugetlb),

@@ -32,6 +32,7 @@ public enum BenchChild {
     if job.work == .describe { return try HostSubject.describe(job).line }
     if job.placement == .pinned, cbench_pin() < 0 { throw failure() }
     var raw = job.raw
+    if job.work == .record { return try performInC(&raw, job).line }
     if job.operation != .zero, unsafe cbench_warm(&raw) < 0 { throw failure() }
     switch job.subject {
     case .kernel, .c, .peer: return try performInC(&raw, job).line
@@ -48,6 +49,7 @@ public enum BenchChild {
       switch job.work {
       case .fill: unsafe cbench_fill(&raw, &result)
       case .language: unsafe cbench_language(&raw, &result)
+      case .record: unsafe cbench_record(&raw, &result)
       default: unsafe cbench_demand(&raw, &result)
       }
     if error < 0 { throw failure() }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a run of the bench is asked for.
 public import UffdHost
+import UffdReport
 
 /// Which cases, how large, how often.
 public struct BenchOptions: Equatable, Sendable {
@@ -22,6 +23,8 @@ public struct BenchOptions: Equatable, Sendable {
   public var waiting = Waiting.epoll
   /// Of the orders in which pages are touched and subjects take turns.
   public var seed: UInt64 = 1
+  /// The order of the case that replays one; nil: that of a program of our own.
+  public var recorded: RecordedOrder?
 
   public init() {}
 
@@ -37,12 +40,20 @@ public struct BenchOptions: Equatable, Sendable {
         .usage,
         "there is no case '\(name)'; there are \(Self.caseNames.joined(separator: ", "))")
     }
-    return BenchCase.all.filter { cases.isEmpty || cases.contains($0.name) }
+    let chosen = BenchCase.all.filter { cases.isEmpty || cases.contains($0.name) }
+    if let recorded, !chosen.contains(where: { $0.order == .recorded }) {
+      throw HostError(
+        .usage,
+        "the working set \(recorded.name.quoted) is for the case 'anon-recorded', which is not asked for"
+      )
+    }
+    return chosen
   }
 
   /// How many bytes a case has, before anybody has looked at the machine.
   func wantedBytes(_ benchCase: BenchCase) -> UInt64 {
     if let size { return size }
+    if benchCase.order == .recorded, let recorded { return recorded.bytes }
     switch (benchCase.kind, benchCase.memory) {
     case (.demand, .hugetlb): return isQuick ? 32 << 20 : 128 << 20
     case (.demand, _) where benchCase.operation == .poison: return isQuick ? 1 << 20 : 16 << 20

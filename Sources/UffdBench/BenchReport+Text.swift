@@ -113,8 +113,16 @@ extension BenchReport {
         let measured = aim.measured.map { Units.decimal($0, 3) + aim.suffix } ?? ""
         return "  " + Units.padRight(aim.title, width) + "  " + Units.padRight(limit, 17)
           + Units.padLeft(measured, 11) + "  " + verdict + (aim.isDoubtful ? " ?" : "") + "\n"
-      }.joined()
+      }.joined() + Self.aimOfObjectCode
   }
+
+  /// No run can tell: it is a property of the code, and a process cannot count its own calls of malloc(3) but by
+  /// replacing it.
+  private static let aimOfObjectCode = """
+      No mallocs, retains and exclusivity checks for a fault: not of this run; scripts/check-fault-path
+      reads the object code of a release build for them, and AllocationTests count mallocs.
+
+    """
 }
 
 extension Doubt {

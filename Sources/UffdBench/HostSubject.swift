@@ -14,8 +14,7 @@ struct HostSubject {
     var job = job
     var options = Host.Options()
     options.readers = job.work == .fill ? job.threads : job.readers
-    // Faults are counted one by one, but where their order says what comes next.
-    if job.order == .random || job.work == .language { options.faultAround = .off }
+    if !job.hasFaultAround { options.faultAround = .off }
     if job.work == .language {
       unsafe options.tuning.calls = UffdCallTable(cbench_mock_table())
     }

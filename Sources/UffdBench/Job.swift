@@ -9,6 +9,8 @@ struct Job: Equatable, Sendable {
     case demand, fill, path, language
     /// Says what the provider's instance is, and copies its content to the image.
     case describe
+    /// Writes down in which order a program touches its memory.
+    case record
   }
 
   var work = Work.demand
@@ -18,6 +20,8 @@ struct Job: Equatable, Sendable {
   var memory = MemoryKind.anon
   var operation = Operation.copy
   var order = TouchOrder.random
+  /// Whether a host may fill neighbours along with a page.
+  var hasFaultAround = false
   var waiting = Waiting.epoll
   var placement = Placement.pinned
   var regions = 1
@@ -28,6 +32,8 @@ struct Job: Equatable, Sendable {
   var seed: UInt64 = 1
   /// Descriptor of a file with the content, which the child inherits.
   var image: Int32 = -1
+  /// The same for a recorded order.
+  var recorded: Int32 = -1
   var library = ""
   var parameters: [Parameter] = []
 
@@ -39,10 +45,10 @@ struct Job: Equatable, Sendable {
     var words = [
       Self.word, "work=\(work.rawValue)", "subject=\(subject.rawValue)",
       "clients=\(clients)", "memory=\(memory.rawValue)", "operation=\(operation.rawValue)",
-      "order=\(order.rawValue)",
+      "order=\(order.rawValue)", "around=\(hasFaultAround)",
       "waiting=\(waiting.rawValue)", "placement=\(placement.rawValue)", "regions=\(regions)",
       "threads=\(threads)", "readers=\(readers)", "page=\(page)", "bytes=\(bytes)", "seed=\(seed)",
-      "image=\(image)", "library=\(library)", Self.end,
+      "image=\(image)", "recorded=\(recorded)", "library=\(library)", Self.end,
     ]
     words += parameters.map { "\($0.key)=\($0.value)" }
     return words
@@ -60,25 +66,27 @@ struct Job: Equatable, Sendable {
     func choice<Choice: RawRepresentable<String>>(_ key: String) -> Choice? {
       fields[key].flatMap(Choice.init(rawValue:))
     }
-    func number<Number: LosslessStringConvertible>(_ key: String) -> Number? {
-      fields[key].flatMap(Number.init)
+    func value<Value: LosslessStringConvertible>(_ key: String) -> Value? {
+      fields[key].flatMap(Value.init)
     }
     guard let work: Work = choice("work"), let subject: Subject = choice("subject"),
-      let clients: Int = number("clients"),
+      let clients: Int = value("clients"),
       let memory: MemoryKind = choice("memory"), let operation: Operation = choice("operation"),
-      let order: TouchOrder = choice("order"), let waiting: Waiting = choice("waiting"),
-      let placement: Placement = choice("placement"), let regions: Int = number("regions"),
-      let threads: Int = number("threads"), let readers: Int = number("readers"),
-      let page: UInt64 = number("page"), let bytes: UInt64 = number("bytes"),
-      let seed: UInt64 = number("seed"), let image: Int32 = number("image"),
+      let order: TouchOrder = choice("order"), let around: Bool = value("around"),
+      let waiting: Waiting = choice("waiting"),
+      let placement: Placement = choice("placement"), let regions: Int = value("regions"),
+      let threads: Int = value("threads"), let readers: Int = value("readers"),
+      let page: UInt64 = value("page"), let bytes: UInt64 = value("bytes"),
+      let seed: UInt64 = value("seed"), let image: Int32 = value("image"),
+      let recorded: Int32 = value("recorded"),
       let library = fields["library"]
     else { return nil }
     (self.work, self.subject, self.memory) = (work, subject, memory)
-    self.clients = clients
+    (self.clients, hasFaultAround) = (clients, around)
     (self.operation, self.order, self.waiting) = (operation, order, waiting)
     (self.placement, self.regions, self.threads) = (placement, regions, threads)
     (self.readers, self.page, self.bytes, self.seed) = (readers, page, bytes, seed)
-    (self.image, self.library) = (image, library)
+    (self.image, self.recorded, self.library) = (image, recorded, library)
     parameters = words[(end + 1)...].compactMap(Self.parameter)
   }
 
@@ -109,6 +117,7 @@ struct Job: Equatable, Sendable {
     job.seed = seed
     job.is_spied = work == .path ? 1 : 0
     job.image = image
+    job.recorded = recorded
     return job
   }
 }

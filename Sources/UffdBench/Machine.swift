@@ -28,7 +28,8 @@ final class Machine {
   ) -> UInt64? {
     if benchCase.kind == .start { return 0 }
     let page = content.description.granule
-    let wanted = min(options.wantedBytes(benchCase), content.description.objectSize)
+    let whole = (content.description.objectSize + page - 1) / page * page
+    let wanted = min(options.wantedBytes(benchCase), whole)
     var bytes = affordable(wanted)
     if benchCase.memory == .hugetlb {
       bytes = min(bytes, cbench_free_huge_pages() << 21)

@@ -38,7 +38,7 @@ struct ServerSubject {
   }
 
   /// A page for a fault, as the handler in C does it, where the touch of a page is what counts.
-  private var around: [String] { job.order == .random ? ["--fault-around", "off"] : [] }
+  private var around: [String] { job.hasFaultAround ? [] : ["--fault-around", "off"] }
 
   /// Only we can enter it.
   private static func makeFolder() throws(HostError) -> String {

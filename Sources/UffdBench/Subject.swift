@@ -56,7 +56,7 @@ enum Operation: String, Sendable {
 
 /// In which order pages are touched.
 enum TouchOrder: String, Sendable {
-  case random, sequential, sparse, zipf
+  case random, sequential, sparse, zipf, recorded
 
   var raw: cbench_order {
     switch self {
@@ -64,6 +64,7 @@ enum TouchOrder: String, Sendable {
     case .sequential: CBENCH_SEQUENTIAL
     case .sparse: CBENCH_SPARSE
     case .zipf: CBENCH_ZIPF
+    case .recorded: CBENCH_RECORDED
     }
   }
 }

@@ -5,6 +5,7 @@ import Glibc
 import UffdBench
 import UffdHost
 import UffdReport
+import UffdWorkingSet
 
 struct BenchCommand {
   private let options: BenchCommandOptions
@@ -16,7 +17,9 @@ struct BenchCommand {
     let saved = try options.compare.map { path throws(HostError) in
       try SavedRun(Self.read(path), name: path)
     }
-    let bench = Bench(options.bench, emptyProgram: Self.beside("uffdhost-empty"))
+    var request = options.bench
+    request.recorded = try options.recorded.map(Self.order)
+    let bench = Bench(request, emptyProgram: Self.beside("uffdhost-empty"))
     let isTerminal = Terminal.isTerminal(2)
     let report = try bench.run { progress in
       if isTerminal { Output.write(Self.line(progress, Terminal.width(2)), to: 2) }
@@ -60,6 +63,14 @@ struct BenchCommand {
       if count <= 0 { return String(decoding: bytes, as: UTF8.self) }
       bytes += chunk[..<count]
     }
+  }
+
+  /// The order of a working set that a run or a server has recorded.
+  private static func order(_ path: String) throws(HostError) -> RecordedOrder {
+    let set = try WorkingSetFile(path).load()
+    return RecordedOrder(
+      name: path, granule: set.granule, objectSize: set.objectSize,
+      granules: set.entries.map(\.pgoff))
   }
 
   private static func save(_ text: String, _ path: String) throws(HostError) {

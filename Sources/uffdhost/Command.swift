@@ -45,6 +45,8 @@ struct BenchCommandOptions: Sendable, Equatable {
   /// Files: where the report goes, and an earlier one.
   var save: String?
   var compare: String?
+  /// A file with a working set, whose order is replayed.
+  var recorded: String?
   /// Percent by which a ratio may grow.
   var threshold = 5.0
 }

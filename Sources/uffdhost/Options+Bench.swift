@@ -8,7 +8,7 @@ import UffdReport
 extension Command {
   /// Options that nothing else has.
   static let benchOptions: [OptionName] = [
-    .quick, .case, .rounds, .placement, .wait, .save, .compare, .threshold,
+    .quick, .case, .rounds, .placement, .wait, .save, .compare, .threshold, .recorded,
   ]
 
   static func bench(_ words: Words) throws(HostError) -> BenchCommandOptions {
@@ -43,6 +43,7 @@ extension BenchCommandOptions {
     case .seed: bench.seed = try value.seed()
     case .save: save = option.value
     case .compare: compare = option.value
+    case .recorded: recorded = option.value
     case .threshold:
       threshold = Double(try value.number(0...Command.Limit.thresholdPercent))
     case .json: json = true

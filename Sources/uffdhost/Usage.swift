@@ -88,6 +88,8 @@ enum Usage {
       --compare FILE           for bench: compare with a saved run; exit code 1 if
                                something is slower
       --threshold PERCENT      for bench: by how much a ratio may grow (default: 5)
+      --recorded FILE          for bench: the case anon-recorded touches pages in the order of
+                               this working set, not of a program of its own
       -h, --help               this page; with --provider LIB the help of the provider
       -V, --version            the version
 

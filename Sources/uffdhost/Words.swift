@@ -14,7 +14,7 @@ enum OptionName: String, Sendable, CaseIterable {
   case onError = "on-error"
   case faultAround = "fault-around"
   case `private`, json, tap, seconds, only, deep, help, version
-  case quick, `case`, rounds, placement, wait, save, compare, threshold
+  case quick, `case`, rounds, placement, wait, save, compare, threshold, recorded
   case listen, dialect, run, log, socket
   case socketMode = "socket-mode"
   case socketOwner = "socket-owner"
@@ -42,7 +42,8 @@ enum OptionName: String, Sendable, CaseIterable {
     case .deep: "doctor"
     case .tap, .seconds, .only: "check"
     case .socket: "status"
-    case .quick, .case, .rounds, .placement, .wait, .save, .compare, .threshold: "bench"
+    case .quick, .case, .rounds, .placement, .wait, .save, .compare, .threshold, .recorded:
+      "bench"
     case .listen, .dialect, .run, .log, .socketMode, .socketOwner, .allowUID, .maxClients,
       .maxRegions, .maxHandshakes, .maxMemory, .handshakeTimeout, .drainTimeout, .exitWithParent,
       .logLevel:

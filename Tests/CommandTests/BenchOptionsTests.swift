@@ -29,10 +29,11 @@ private func refusal(_ words: String...) -> String {
   wanted.save = "a"
   wanted.compare = "b"
   wanted.threshold = 3
+  wanted.recorded = "c"
   let words = [
     "bench", "./x.so", "size=1M", "--case", "anon-copy", "--case=start", "--quick", "--rounds", "9",
     "--size", "1M", "--placement", "unpinned", "--wait", "poll", "--seed=7", "--json", "--save",
-    "a", "--compare=b", "--threshold", "3",
+    "a", "--compare=b", "--threshold", "3", "--recorded", "c",
   ]
   #expect(try Command.parse(words) == .bench(wanted))
 }
@@ -43,7 +44,9 @@ private func refusal(_ words: String...) -> String {
   #expect(refusal("bench", "--threads", "2").contains("no meaning for 'bench'"))
   #expect(refusal("bench", "--placement", "pined").contains("did you mean 'pinned'"))
   #expect(refusal("bench", "--rounds", "0").contains("1 to 1000"))
-  for option in ["--quick", "--case=x", "--rounds=2", "--save=x", "--threshold=2", "--wait=poll"] {
+  for option in [
+    "--quick", "--case=x", "--rounds=2", "--save=x", "--threshold=2", "--wait=poll", "--recorded=x",
+  ] {
     #expect(refusal("--provider", "x", option).contains("belongs to 'bench'"))
     #expect(refusal("check", "x", option).contains("no meaning for 'check'"))
   }

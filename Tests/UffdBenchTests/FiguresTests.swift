@@ -136,6 +136,24 @@ private func variants(_ benchCase: BenchCase) -> [Variant] {
   #expect(missing.isEmpty)
 }
 
+@Test func `every kind of single fault has 1, 2, 4 and 8 threads`() {
+  for name in [
+    "anon-copy", "anon-zero", "anon-poison", "shmem-copy", "shmem-continue", "hugetlb-copy",
+    "hugetlb-continue",
+  ] {
+    #expect(BenchCase.all.first { $0.name == name }?.threads == [1, 2, 4, 8], "\(name)")
+  }
+}
+
+@Test func `random order with fault-around is compared by the time of everything`() throws {
+  let rounds: [Round] = [[.c: sample(10, elapsed: 4000), .host: sample(20, elapsed: 3000)]]
+  let host = try #require(try rows("anon-random-around", rounds).first { $0.subject == .host })
+  #expect(host.ratioOf == .time && host.ratio?.median == 0.75)
+  #expect(try rows("anon-copy", rounds)[0].ratioOf == .p50)
+  let around = BenchCase.all.filter { $0.hasFaultAround && $0.order == .random }
+  #expect(around.map(\.name) == ["anon-random-around"])
+}
+
 @Test func `names of cases are unique, and say the memory`() {
   #expect(Set(BenchOptions.caseNames).count == BenchCase.all.count)
   for benchCase in BenchCase.all where benchCase.kind == .demand || benchCase.kind == .fill {

@@ -47,6 +47,48 @@ func `every subject of CBench is right`(subject: Subject, operation: Operation) 
   #expect(sample.p50 > 0 && sample.elapsed > 0)
 }
 
+/// All subjects that can, with as many threads as a page each.
+@Test(
+  arguments: [MemoryKind.anon, .shmem, .hugetlb],
+  [Operation.copy, .zero, .continue, .poison])
+func `threads fault side by side, whatever the kind of fault`(
+  memory: MemoryKind, operation: Operation
+) async throws {
+  let count = 8
+  let isMeasured = BenchCase.all.contains {
+    $0.kind == .demand && $0.memory == memory && $0.operation == operation
+  }
+  if !isMeasured || memory == .hugetlb && Checkout.freeHugePages < 2 * count { return }
+  let scratch = try Scratch()
+  var many = job(.c, operation)
+  many.memory = memory
+  many.page = memory.page
+  (many.threads, many.bytes) = (count, many.page * UInt64(count))
+  many.library = memory.rawValue
+  let image = try scratch.noise("image", bytes: Int(many.bytes))
+  // The zeroes that a host knows of.
+  let hole = try scratch.file("hole", "")
+  #expect(unsafe truncate(hole, Int(many.bytes)) == 0)
+  many.parameters = [Parameter("image", operation == .zero ? hole : image)]
+  for subject in [Subject.c, .host] {
+    many.subject = subject
+    let sample = try await run(many, image: image)
+    #expect(sample.wrong == 0 && sample.touched == count, "\(subject)")
+  }
+}
+
+@Test func `a host fills neighbours only where a case says so`() async throws {
+  let scratch = try Scratch()
+  let image = try scratch.noise("image", bytes: Int(page * pages))
+  var host = job(.host)
+  (host.order, host.parameters) = (.sequential, [Parameter("image", image)])
+  let alone = try await run(host, image: image)
+  host.hasFaultAround = true
+  let along = try await run(host, image: image)
+  // Most pages are there when they are touched, and that takes a tenth of a fault.
+  #expect(along.p50 < alone.p50 / 2, "\(along.p50) and \(alone.p50) ns")
+}
+
 @Test(arguments: Waiting.allCases) func `the handler serves however it waits`(
   waiting: Waiting
 ) async throws {

@@ -50,6 +50,16 @@ private func rows(_ document: PlainValue) throws -> [PlainValue] {
   }
 }
 
+@Test func `more threads than pages are left out, and that is said`() async throws {
+  let outcome = try await bench(
+    "anon", "--rounds", "1", "--size", "8K", "--case", "anon-poison", "--json")
+  #expect(outcome.code == 0, "\(outcome.story)")
+  let document = try parse(outcome.output)
+  #expect(Set(try rows(document).compactMap { $0["threads"]?.number }) == [1, 2])
+  let left = [4, 8].map { "anon-poison, \($0) threads: there are too few pages for so many" }
+  #expect(document["omissions"] == .list(left.map(PlainValue.text)))
+}
+
 @Test func `a measurement that is killed leaves no server behind`() async throws {
   let scratch = try Scratch()
   var job = Job()

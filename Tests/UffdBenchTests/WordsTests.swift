@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What parent and child of the bench say to each other, and the table that people get.
+import Foundation
+import TestSupport
 import Testing
 import UffdHost
 
@@ -13,11 +15,12 @@ import UffdHost
   job.memory = .hugetlb
   job.operation = .continue
   job.order = .zipf
+  job.hasFaultAround = true
   job.waiting = .read
   job.placement = .unpinned
   (job.regions, job.threads, job.readers) = (16, 8, 2)
   (job.page, job.bytes, job.seed) = (2 << 20, 64 << 20, 99)
-  job.image = 12
+  (job.image, job.recorded) = (12, 13)
   job.library = "/a b/=x/lib.so"
   job.parameters = [Parameter("image", "/x=y z"), Parameter("size", "1")]
   #expect(Job(words: job.words) == job)
@@ -59,6 +62,14 @@ import UffdHost
   #expect(try options.chosenCases().map(\.name) == ["anon-copy", "start"])
 }
 
+@Test func `docs/performance.md has all cases, and no others`() throws {
+  let text = try String(contentsOfFile: Checkout.root + "/docs/performance.md", encoding: .utf8)
+  let section = try #require(
+    text.components(separatedBy: "\n## Cases\n").last?.split(separator: "\n## ").first)
+  let names = section.matches(of: /`([a-z0-9-]+)`/).map { String($0.1) }
+  #expect(names.sorted() == BenchOptions.caseNames.sorted())
+}
+
 @Test func `a table has its columns under each other, and doubts below`() {
   var report = BenchReport()
   report.headlines = [.init(name: "anon-copy", summary: "what it is", bytes: 4096)]
@@ -85,5 +96,8 @@ import UffdHost
       aims
       """), "\(report.text())")
   #expect(report.text().contains("at most 1.02"))
+  // What no run measures is said, and stands under those that one does.
+  #expect(report.text().contains("against an empty Swift program"))
+  #expect(report.text().contains("not measured\n  No mallocs, retains and exclusivity checks"))
   #expect(report.exitCode == 0)
 }

@@ -36,6 +36,7 @@ enum cbench_order : int32_t {
   CBENCH_SEQUENTIAL, /* every page once, each thread from the start of its share */
   CBENCH_SPARSE,     /* every tenth page on average, in random order */
   CBENCH_ZIPF,       /* as many touches as pages; the page of rank r with a probability of 1/r */
+  CBENCH_RECORDED,   /* some pages, each once, as a program touched them for the first time */
 };
 
 enum cbench_subject : int32_t {
@@ -57,6 +58,7 @@ struct cbench_job {
   uint64_t seed;
   int32_t is_spied; /* the handler's calls are those of cbench_spy_table */
   int32_t image; /* a file of at least `bytes` bytes: the content */
+  int32_t recorded; /* a file with the recorded order: numbers of pages, 4 bytes each */
 };
 
 struct cbench_result {
@@ -79,6 +81,8 @@ int32_t cbench_demand(const struct cbench_job *job, struct cbench_result *result
 int32_t cbench_fill(const struct cbench_job *job, struct cbench_result *result);
 /* The handler's code alone: no kernel, see below. result->p50 is nanoseconds for a message, times 100. */
 int32_t cbench_language(const struct cbench_job *job, struct cbench_result *result);
+/* Writes the order in which a program of the bench's own touches its memory into the file job->recorded. */
+int32_t cbench_record(const struct cbench_job *job, struct cbench_result *result);
 
 /* The two halves for memory that somebody else serves: `areas` are job->regions pointers. */
 int32_t cbench_touch(const struct cbench_job *job, void *const *areas, struct cbench_result *result);
