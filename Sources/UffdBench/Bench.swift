@@ -60,8 +60,9 @@ public struct Bench {
     var progress = Progress(done: 0, total: total, name: "")
     var random = Shuffler(options.seed)
     for item in work {
-      let rounds = measure(item, machine, &random, &report) { name in
+      let rounds = measure(item, machine, &random, &report) { name, isExtra in
         progress.name = name
+        if isExtra { progress.total += 1 }
         tell(progress)
         progress.done += 1
       }
@@ -135,19 +136,21 @@ public struct Bench {
     }
   }
 
-  /// All rounds of one variant.
+  /// All rounds of one variant: more than were asked for, as long as they do not agree.
   private func measure(
     _ work: Work, _ machine: Machine, _ random: inout Shuffler, _ report: inout BenchReport,
-    _ tell: (String) -> Void
+    _ tell: (String, Bool) -> Void
   ) -> [Round] {
     let variant = work.variant
     var rounds: [Round] = []
     var failed: Set<Subject> = []
-    for turn in 0..<turns {
+    var turn = 0
+    while turn < turns || rounds.count < options.mostRounds && variant.isUnsteady(rounds) {
+      defer { turn += 1 }
       machine.look()
       var round: Round = [:]
       for subject in random.shuffled(variant.benchCase.subjects) {
-        tell("\(variant.benchCase.name), \(subject.rawValue)")
+        tell("\(variant.benchCase.name), \(subject.rawValue)", turn >= turns)
         if failed.contains(subject) { continue }
         do throws(HostError) {
           let sample = try sample(subject, work, turn)

@@ -32,6 +32,8 @@ public struct BenchOptions: Equatable, Sendable {
   public static let caseNames = BenchCase.all.map(\.name)
 
   var countedRounds: Int { rounds ?? (isQuick ? 3 : 7) }
+  /// Rounds of a variant whose figures do not agree.
+  var mostRounds: Int { isQuick ? countedRounds : countedRounds * 3 }
 
   /// The cases that were asked for.
   func chosenCases() throws(HostError) -> [BenchCase] {

@@ -99,7 +99,8 @@ final class Machine {
       ("system", Self.system), ("cpus", "\(cbench_cpu_count())"),
       (
         "rounds",
-        "\(options.countedRounds), after one that is dropped; subjects in random order, a process for each"
+        "\(options.countedRounds), up to \(options.mostRounds) where they do not agree, after one that is dropped; "
+          + "subjects in random order, a process for each"
       ),
       ("waiting_of_c", options.waiting.rawValue),
       ("load_before", "\(Doubt.percent(loadBefore)) of a CPU"),

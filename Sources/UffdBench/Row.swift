@@ -91,6 +91,11 @@ struct Variant: Sendable {
     }
   }
 
+  /// Whether more rounds would say more: the quartiles of a ratio are more than a tenth of it apart.
+  func isUnsteady(_ rounds: [Round]) -> Bool {
+    benchCase.subjects.contains { ratio($0, rounds)?.relative ?? 0 > Self.mostSpread }
+  }
+
   private var comparesMedian: Bool { benchCase.comparesMedian(threads: threads) }
 
   private static func perSecond(_ count: UInt64, _ sample: Sample) -> Double {

@@ -42,6 +42,20 @@ private func rows(
   #expect(host.ratioOf == .p50 && host.p50 == 1100 && host.rounds == 3)
 }
 
+@Test func `rounds that do not agree are followed by more, those that the machine slowed are not`()
+  throws
+{
+  let benchCase = try #require(BenchCase.all.first { $0.name == "anon-copy" })
+  let variant = Variant(benchCase: benchCase, threads: 1, placement: .pinned)
+  func isUnsteady(_ figures: [(UInt64, UInt64)]) -> Bool {
+    variant.isUnsteady(figures.map { [.c: sample($0.0), .host: sample($0.1)] })
+  }
+  #expect(!isUnsteady([(1000, 1000), (2000, 2000), (4000, 4000)]))
+  #expect(isUnsteady([(1000, 900), (1000, 1000), (1000, 1200)]))
+  #expect(!isUnsteady([(1000, 980), (1000, 1000), (1000, 1020)]))
+  #expect(!isUnsteady([]))
+}
+
 @Test func `several threads are compared by the time of everything`() throws {
   let rounds: [Round] = [
     [.c: sample(10, elapsed: 4000), .host: sample(10, elapsed: 6000)]

@@ -69,7 +69,8 @@ extension Reader {
     guard unsafe question.pointee.claimed else { return }
     let pgoffs = unsafe question.pgoffs
     unsafe question.pointee.backing!.pointee.states.replace(
-      (pgoffs.lowerBound + offset)..<pgoffs.upperBound, .filling, with: question.pointee.claimedFrom)
+      (pgoffs.lowerBound + offset)..<pgoffs.upperBound, .filling, with: question.pointee.claimedFrom
+    )
     unsafe question.pointee.claimed = offset > 0
   }
 
