@@ -122,6 +122,10 @@ extension Server {
     guard let session, let id = session.connection, let connection = connections[id] else { return }
     connection.openAnswers -= session.drainRequests.count
     for request in session.drainRequests { answer(connection, reply, to: request) }
+    if connection.clients.remove(client.id) != nil {
+      // It may hand others over. How long it may go on when the server ends is decided there.
+      guard connection.clients.isEmpty, phase == .serving else { return }
+    }
     // It may still be asked how it was, for a while.
     connection.isExcused = true
     connection.deadline = monotonicNanoseconds() + options.handshakeNanoseconds
