@@ -20,7 +20,9 @@ extension Server {
       process = owner
       let received = try check(connection, uffd, regions)
       if let untold = received.untold {
-        log.line(.debug, "its userfaultfd does not tell of \(untold)", subject(connection, owner))
+        log.ofSession(
+          .debug, "its userfaultfd does not tell of \(untold)", user: owner.uid,
+          subject(connection, owner))
       }
       try prepare(connection, id, .client(received, uffd, owner), regions) {
         [service] () throws(HostError) in
@@ -161,11 +163,10 @@ extension Server {
     // Of several another one may be on its way, for which the end waits a moment.
     if !connection.handsOverSeveral || phase == .serving { connection.deadline = nil }
     counts.clients += 1
-    log.line(
+    log.ofSession(
       .info,
       "serving \(Units.bytes(regions.reduce(0) { $0 + $1.length })) in \(regions.count) regions of user "
-        + "\(process.uid)",
-      session.subject)
+        + "\(process.uid)", user: process.uid, session.subject)
     noteChange()
     answer(connection, .done(session: client.id), to: handOver.request)
     if phase != .serving { endAll() }
