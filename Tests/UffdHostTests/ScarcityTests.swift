@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Clients where something is scarce: watches of epoll(7), reads that cannot wait (before Linux 6.10), and questions.
+// Clients where something is scarce: watches of epoll(7), reads that cannot wait (before Linux 6.10), and
+// questions.
 
 import CLinux
 import FaultInjection
