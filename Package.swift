@@ -118,7 +118,8 @@ let package = Package(
     .testTarget(
       name: "UffdServerTests",
       dependencies: [
-        "UffdServer", "UffdHost", "CLinux", "CUffdClient", "TestSupport", "uffdhost",
+        "UffdServer", "UffdHost", "CLinux", "CUffdClient", "FaultInjection", "TestSupport",
+        "uffdhost",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -87,6 +87,41 @@ static void epoll_dup(void) {
   probe_expect_next(kept, PROBE_MISSING, "the fault, read by the last holder");
 }
 
+/* A set that a thread waits on; its result is what the set reported then. */
+static int64_t wait_for_ready(struct probe_thread *thread) { return ready(thread->option, 20000); }
+
+static void start_waiter(struct probe_thread *thread, int uffd, uint32_t events) {
+  int epoll = clinux_epoll_create();
+  if (epoll < 0) probe_not_applicable("no epoll: %s", strerrorname_np(-epoll));
+  probe_expect_code(clinux_epoll_set(epoll, EPOLL_CTL_ADD, uffd, events, 0), 0, "EPOLL_CTL_ADD");
+  *thread = (struct probe_thread){.option = epoll};
+  probe_start(thread, wait_for_ready);
+}
+
+/* Each message: who waits without the flag, and one of those that wait with it. */
+static void epoll_exclusive(void) {
+  enum { SHARING = 3 };
+  int uffd = probe_uffd(0);
+  char *page = probe_anonymous(probe_page);
+  struct probe_thread plain, sharing[SHARING], toucher;
+  probe_register(uffd, page, probe_page, CLINUX_REGISTER_MISSING);
+  start_waiter(&plain, uffd, EPOLLIN);
+  for (int i = 0; i < SHARING; i++) start_waiter(&sharing[i], uffd, EPOLLIN | EPOLLEXCLUSIVE);
+  for (int i = 0; i < SHARING; i++) probe_expect_asleep(&sharing[i], "a wait before there is a fault");
+  probe_expect_asleep(&plain, "a wait before there is a fault");
+  probe_start_access(&toucher, page);
+  probe_expect_ended(&plain, "the wait without EPOLLEXCLUSIVE, with a fault unread");
+  int woken = 0;
+  for (int tries = 0; tries < 2000 && woken == 0; tries++) {
+    for (int i = 0; i < SHARING; i++) woken += atomic_load(&sharing[i].ended);
+    usleep(1000);
+  }
+  probe_expect_asleep(&toucher, "before its fault is read");
+  woken = 0;
+  for (int i = 0; i < SHARING; i++) woken += atomic_load(&sharing[i].ended);
+  probe_expect(woken, 1, "waits with EPOLLEXCLUSIVE that one fault ended");
+}
+
 static void register_busy(void) {
   int first = probe_uffd(0), second = probe_uffd(0);
   char *memory = probe_anonymous(probe_page);
@@ -157,6 +192,9 @@ static const struct kernel_probe probes[] = {
     {"epoll-dup",
      "a closed userfaultfd stays in an epoll set while a duplicate is open, unless it was removed before",
      epoll_dup},
+    {"epoll-exclusive",
+     "a fault wakes the epoll set that waits for it, and of those that wait with EPOLLEXCLUSIVE one",
+     epoll_exclusive},
     {"register-busy", "memory registered with one userfaultfd is refused to another with EBUSY",
      register_busy},
     {"register-refused", "a refused REGISTER leaves the memory as it was", register_all_or_nothing},

@@ -46,7 +46,8 @@ package struct ClientRegion: Sendable, Equatable {
   }
 }
 
-/// Who a client is, as the kernel says (SO_PEERCRED, SO_PEERPIDFD).
+/// Who a client is, as the kernel says: the process that connected (SO_PEERCRED, SO_PEERPIDFD), or one that it
+/// named.
 package struct ClientIdentity: Sendable {
   package let pid: Int32
   package let uid: UInt32

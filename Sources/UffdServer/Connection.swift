@@ -8,7 +8,7 @@ final class Connection {
   let id: UInt64
   let began = monotonicNanoseconds()
   let socket: UnixSocket
-  let peer: Peer
+  let peer: ClientProcess
   var inbox = Inbox()
   /// Bytes that have come, taken or not.
   private(set) var arrivedBytes: UInt64 = 0
@@ -17,8 +17,10 @@ final class Connection {
   /// Answers that did not fit into the socket yet.
   private(set) var outbox: [UInt8] = []
   /// The client that was handed over here. Its session does not end with the connection, nor the
-  /// connection with it.
+  /// connection with it. Nil in dialects of several.
   var client: (any ServedClient)?
+  /// In dialects of several: those that were handed over here and have not ended.
+  var clients: Set<UInt64> = []
   /// When it is closed: it must have handed something over by then. Nil: it has.
   var deadline: UInt64?
   /// What it hands over, while the provider is asked about it. Nothing is read meanwhile.
@@ -27,7 +29,8 @@ final class Connection {
   var isRefused = false
   /// It came while the server ended: it may ask, and hands nothing over.
   let isLate: Bool
-  /// It need not hand anything over: it has asked for the server's state, or its session has ended.
+  /// It need not hand anything over: it has asked for the server's state, its session has ended, or it has
+  /// handed over one of several.
   var isExcused = false
   /// Answers that are still to come: of drains, and of regions that are being removed.
   var openAnswers = 0
@@ -39,13 +42,19 @@ final class Connection {
   /// More than this is not answered at once: a client that does not read gets no more answers.
   private static let fullOutbox = 1 << 16
 
-  init(_ id: UInt64, _ socket: UnixSocket, _ peer: Peer, deadline: UInt64, isLate: Bool) {
+  init(_ id: UInt64, _ socket: UnixSocket, _ peer: ClientProcess, deadline: UInt64, isLate: Bool) {
     self.id = id
     self.socket = socket
     self.peer = peer
     self.deadline = deadline
     self.isLate = isLate
   }
+
+  var handsOverSeveral: Bool { dialect.map { type(of: $0).handsOverSeveral } ?? false }
+  var isServed: Bool { client != nil || !clients.isEmpty }
+  /// It is closed without a word, when its time is over or its end was closed. Of several userfaultfds one may
+  /// be here whose request is not.
+  var mayEnd: Bool { (isExcused || isRefused) && (!handsOverSeveral || inbox.isEmpty) }
 
   var subject: LogSubject {
     LogSubject(client: client?.id, pid: peer.pid, dialect: dialect.map { type(of: $0).name })

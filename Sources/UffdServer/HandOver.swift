@@ -8,7 +8,7 @@ import UffdHost
 /// What a connection hands over while it is looked at.
 struct HandOver {
   enum Kind {
-    case client(ReceivedUffd, Descriptor)
+    case client(ReceivedUffd, Descriptor, ClientProcess)
     case regions(of: any ServedClient)
   }
   /// Of the server, never reused.
@@ -20,9 +20,13 @@ struct HandOver {
   /// When it is given up, in nanoseconds of CLOCK_MONOTONIC.
   var deadline: UInt64
 
-  /// The uffd, of a new client.
-  var uffd: (received: ReceivedUffd, descriptor: Descriptor)? {
-    if case .client(let received, let descriptor) = kind { (received, descriptor) } else { nil }
+  /// Of a new client: its uffd, and whose memory that is.
+  var newcomer: (received: ReceivedUffd, uffd: Descriptor, process: ClientProcess)? {
+    if case .client(let received, let uffd, let process) = kind {
+      (received, uffd, process)
+    } else {
+      nil
+    }
   }
 }
 

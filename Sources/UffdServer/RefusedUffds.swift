@@ -15,17 +15,16 @@ struct RefusedUffds {
     let pid: Int32
   }
   private var held: [UInt64: Held] = [:]
+  private var next: UInt64 = 1
 
   /// Of all clients, and of one: who is refused again and again would fill our table.
   private static let most = 256
   private static let mostOfOneProcess = 4
 
-  /// Keeps these until the process of the connection ends. Nil: it does; else why it cannot, after which they
-  /// are closed.
-  mutating func hold(_ uffds: [Descriptor], of connection: Connection, _ poller: Poller) -> String?
+  /// Keeps these until the process ends. Nil: it does; else why it cannot, after which they are closed.
+  mutating func hold(_ uffds: [Descriptor], of process: ClientProcess, _ poller: Poller) -> String?
   {
-    let peer = connection.peer
-    let own = held.values.filter { $0.pid == peer.pid }
+    let own = held.values.filter { $0.pid == process.pid }
     // Who tries again with the same one has it kept already.
     let known = Set(own.flatMap(\.identities))
     let identities = uffds.compactMap { FileIdentity(fd: $0.fd) }
@@ -34,14 +33,16 @@ struct RefusedUffds {
       return "\(Self.mostOfOneProcess) of one process are kept at most"
     }
     if held.count >= Self.most { return "\(Self.most) are kept already" }
-    guard let pidfd = peer.pidfd else {
+    guard let pidfd = process.pidfd else {
       return "the kernel does not tell when the process ends (SO_PEERPIDFD, Linux 6.5)"
     }
-    do { try poller.add(pidfd.fd, .refused(connection.id)) } catch {
+    // The poller takes a descriptor once, and a connection may be refused more than one uffd.
+    let watched = Descriptor(owning: fcntl(pidfd.fd, F_DUPFD_CLOEXEC, 0))
+    do { try poller.add(watched.fd, .refused(next)) } catch {
       return "the process cannot be watched (\(error.name))"
     }
-    held[connection.id] = Held(
-      uffds: uffds, identities: identities, pidfd: pidfd, pid: peer.pid)
+    held[next] = Held(uffds: uffds, identities: identities, pidfd: watched, pid: process.pid)
+    next += 1
     return nil
   }
 

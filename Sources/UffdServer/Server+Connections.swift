@@ -16,8 +16,8 @@ extension Server {
   /// `isLate`: it comes while the server ends.
   func admit(_ socket: UnixSocket, isLate: Bool = false) {
     counts.connections += 1
-    let peer: Peer
-    do { peer = try Peer(socket) } catch {
+    let peer: ClientProcess
+    do { peer = try ClientProcess(connectedBy: socket) } catch {
       // Nobody knows who it is, so nobody knows whether he may.
       counts.refused += 1
       return log.limited(
@@ -78,7 +78,7 @@ extension Server {
         continue
       }
       guard let deadline = connection.deadline, now >= deadline else { continue }
-      if connection.isExcused || connection.isClosing || connection.isRefused {
+      if connection.isClosing || connection.mayEnd {
         close(connection)
       } else {
         let time = Units.duration(nanoseconds: now - connection.began)
@@ -158,9 +158,7 @@ extension Server {
       switch dialect.recognise(bytes) {
       case .yes:
         var recognised: any Dialect = dialect.init()
-        var object = service.object
-        object.mostDescriptors = min(object.mostDescriptors, mostDescriptors)
-        connection.send(recognised.greeting(object))
+        connection.send(recognised.greeting(service.object, mostDescriptors: mostDescriptors))
         connection.dialect = recognised
         return true
       case .needsMore: isOpen = bytes.count <= Self.mostUnknownBytes || isOpen
@@ -185,9 +183,7 @@ extension Server {
         connection,
         "\(connection.inbox.bytes.count) bytes came without a whole request in them; at most \(most) may"
       )
-    } else if connection.inbox.isClosed, connection.client == nil, !connection.isExcused {
-      // That it was refused is said already.
-      if connection.isRefused, connection.inbox.bytes.isEmpty { return }
+    } else if connection.inbox.isClosed, connection.client == nil, !connection.mayEnd {
       refuse(
         connection,
         "the connection ended after \(connection.arrivedBytes) bytes and \(connection.inbox.descriptors.count) "
@@ -216,5 +212,6 @@ extension Server {
     guard connections.removeValue(forKey: connection.id) != nil else { return }
     poller.remove(connection.socket.fd)
     if let client = connection.client { sessions[client.id]?.connection = nil }
+    for client in connection.clients { sessions[client]?.connection = nil }
   }
 }

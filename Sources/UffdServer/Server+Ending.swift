@@ -79,7 +79,8 @@ extension Server {
   /// Whoever has connected is still served, if he hands over what he has in a moment.
   private func hurryHandshakes(_ now: UInt64) {
     for connection in connections.values {
-      if let deadline = connection.deadline {
+      // Of several userfaultfds another one may be on its way.
+      if let deadline = connection.deadline ?? (connection.handsOverSeveral ? .max : nil) {
         connection.deadline = min(deadline, now + 1_000_000_000)
       }
       if let handOver = connection.handOver {
@@ -158,7 +159,7 @@ extension Server {
 
   private var openHandshakes: Int {
     connections.values.count {
-      $0.deadline != nil && !$0.isClosing && !$0.isExcused && !$0.isLate
+      $0.deadline != nil && !$0.isClosing && (!$0.isExcused || $0.handsOverSeveral) && !$0.isLate
     }
   }
 

@@ -7,25 +7,44 @@ import UffdReport
 extension Server {
   func attach(
     _ connection: Connection, _ id: UInt64, _ uffd: Descriptor, _ regions: [ClientRegion],
-    _ backings: [Descriptor]
+    _ backings: [Descriptor], of pid: Int32?
   ) {
     guard connection.client == nil else {
       return decline(
         connection, id, "a second userfaultfd",
         "one connection hands one userfaultfd over; open another")
     }
+    var process: ClientProcess?
     do throws(Refusal) {
+      let owner = try owner(pid, connection)
+      process = owner
       let received = try check(connection, uffd, regions)
       if let untold = received.untold {
-        log.line(.debug, "its userfaultfd does not tell of \(untold)", connection.subject)
+        log.ofSession(
+          .debug, "its userfaultfd does not tell of \(untold)", user: owner.uid,
+          subject(connection, owner))
       }
-      try prepare(connection, id, .client(received, uffd), regions) {
+      try prepare(connection, id, .client(received, uffd, owner), regions) {
         [service] () throws(HostError) in
         .client(try service.prepare(regions, backings: backings))
       }
     } catch {
-      refuseHandOver(connection, id, error.reason, uffd)
+      refuseHandOver(connection, id, error.reason, uffd, of: process)
     }
+  }
+
+  /// Whose memory it is.
+  private func owner(_ pid: Int32?, _ connection: Connection) throws(Refusal) -> ClientProcess {
+    let peer = connection.peer
+    guard let pid, pid != peer.pid else { return peer }
+    return try ClientProcess(named: pid, by: peer, isTrusted: isTrusted(connection))
+  }
+
+  /// Of a line about one of several that a connection hands over, and of any other.
+  private func subject(_ connection: Connection, _ process: ClientProcess?) -> LogSubject {
+    var subject = connection.subject
+    if let process { subject.pid = process.pid }
+    return subject
   }
 
   func addRegions(
@@ -58,7 +77,7 @@ extension Server {
     }) {
       throw Refusal("the userfaultfd is served already, as client \(other.client.id)")
     }
-    let coming = connections.values.compactMap { $0.handOver?.uffd }
+    let coming = connections.values.compactMap { $0.handOver?.newcomer }
     if coming.contains(where: { $0.received.identity == received.identity }) {
       throw Refusal("the userfaultfd is being handed over already, on another connection")
     }
@@ -100,8 +119,8 @@ extension Server {
     conclude(connection, handOver)
     do throws(HostError) {
       switch (handOver.kind, try result.get()) {
-      case (.client(let received, let uffd), .client(let adopt)):
-        try begin(connection, handOver, received, uffd, adopt)
+      case (.client(let received, let uffd, let process), .client(let adopt)):
+        try begin(connection, handOver, received, uffd, process, adopt)
       case (.regions(let client), .regions(let add)):
         try add()
         sessions[client.id]?.regions += handOver.regions.map { $0.start..<($0.start + $0.length) }
@@ -110,8 +129,9 @@ extension Server {
       default: preconditionFailure("a hand-over has become another one")
       }
     } catch {
-      if let uffd = handOver.uffd {
-        refuseHandOver(connection, handOver.request, error.message, uffd.descriptor)
+      if let newcomer = handOver.newcomer {
+        refuseHandOver(
+          connection, handOver.request, error.message, newcomer.uffd, of: newcomer.process)
       } else {
         decline(connection, handOver.request, Self.addingRegions, error.message)
       }
@@ -121,11 +141,10 @@ extension Server {
 
   private func begin(
     _ connection: Connection, _ handOver: HandOver, _ received: ReceivedUffd, _ uffd: Descriptor,
-    _ adopt: Adoption
+    _ process: ClientProcess, _ adopt: Adoption
   ) throws(HostError) {
-    let peer = connection.peer
     let identity = ClientIdentity(
-      pid: peer.pid, uid: peer.uid, gid: peer.gid, pidfd: peer.pidfd,
+      pid: process.pid, uid: process.uid, gid: process.gid, pidfd: process.pidfd,
       dialect: connection.subject.dialect ?? "")
     let client = try adopt(identity, uffd) { [mailbox] client, end in
       mailbox.put(.ended(client, end))
@@ -135,14 +154,19 @@ extension Server {
       client: client, uffd: received.identity, since: monotonicNanoseconds(),
       connection: connection.id, regions: regions.map { $0.start..<($0.start + $0.length) })
     sessions[client.id] = session
-    connection.client = client
-    connection.deadline = nil
+    if connection.handsOverSeveral {
+      connection.clients.insert(client.id)
+      connection.isExcused = true
+    } else {
+      connection.client = client
+    }
+    // Of several another one may be on its way, for which the end waits a moment.
+    if !connection.handsOverSeveral || phase == .serving { connection.deadline = nil }
     counts.clients += 1
-    log.line(
+    log.ofSession(
       .info,
       "serving \(Units.bytes(regions.reduce(0) { $0 + $1.length })) in \(regions.count) regions of user "
-        + "\(peer.uid)",
-      session.subject)
+        + "\(process.uid)", user: process.uid, session.subject)
     noteChange()
     answer(connection, .done(session: client.id), to: handOver.request)
     if phase != .serving { endAll() }
@@ -164,9 +188,14 @@ extension Server {
   func giveUp(_ handOver: HandOver, _ connection: Connection) {
     let reason =
       "the provider '\(service.provider)' has not said in time whether it serves this memory"
-    if handOver.uffd != nil {
-      refuse(connection, reason, to: handOver.request)
-      close(connection)
+    if let newcomer = handOver.newcomer {
+      guard connection.handsOverSeveral else {
+        refuse(connection, reason, to: handOver.request)
+        return close(connection)
+      }
+      conclude(connection, handOver)
+      refuseHandOver(connection, handOver.request, reason, newcomer.uffd, of: newcomer.process)
+      settle(connection)
     } else {
       conclude(connection, handOver)
       decline(connection, handOver.request, Self.addingRegions, reason)
@@ -174,14 +203,21 @@ extension Server {
     }
   }
 
-  /// Who can be told may try again.
+  /// Who can be told may try again, and of several the others are served.
   private func refuseHandOver(
-    _ connection: Connection, _ id: UInt64, _ reason: String, _ uffd: Descriptor
+    _ connection: Connection, _ id: UInt64, _ reason: String, _ uffd: Descriptor,
+    of process: ClientProcess?
   ) {
-    guard let dialect = connection.dialect, !dialect.encode(.refused(""), to: id).isEmpty else {
-      return refuse(connection, reason, uffds: [uffd], to: id)
+    let isTold = connection.dialect?.encode(.refused(""), to: id).isEmpty == false
+    guard isTold || connection.handsOverSeveral else {
+      return refuse(connection, reason, uffds: [uffd], of: process, to: id)
     }
     count(refusalOf: connection)
-    decline(connection, id, "the hand-off", reason)
+    // The others are not to be late because of this one.
+    if connection.handsOverSeveral, connection.deadline != nil, phase == .serving {
+      connection.deadline = monotonicNanoseconds() + options.handshakeNanoseconds
+    }
+    let consequence = isTold ? "" : abandon([uffd], connection, of: process)
+    decline(connection, id, "the hand-off", reason + consequence, subject(connection, process))
   }
 }

@@ -9,8 +9,8 @@ extension Server {
   func perform(_ request: ClientRequest, _ connection: Connection) {
     let id = request.id
     switch request.action {
-    case .attach(let uffd, let regions, let backings):
-      attach(connection, id, uffd, regions, backings)
+    case .attach(let uffd, let regions, let backings, let pid):
+      attach(connection, id, uffd, regions, backings, of: pid)
     case .status: tellState(connection, id)
     case .progress:
       guard let client = connection.client else { return declineEarly(connection, id) }
@@ -51,28 +51,33 @@ extension Server {
 
   /// A request fails; others may follow.
   func decline(
-    _ connection: Connection, _ id: UInt64, _ what: String, _ reason: String
+    _ connection: Connection, _ id: UInt64, _ what: String, _ reason: String,
+    _ subject: LogSubject? = nil
   ) {
     log.limited(
-      .warning, "\(what) is refused: \(reason)", user: connection.peer.uid, connection.subject)
+      .warning, "\(what) is refused: \(reason)", user: connection.peer.uid,
+      subject ?? connection.subject)
     answer(connection, .refused(reason), to: id)
   }
 
   /// Nothing more is taken from the connection. Whoever has handed nothing over yet is not served.
   func refuse(
-    _ connection: Connection, _ reason: String, uffds: [Descriptor]? = nil, to id: UInt64 = 0
+    _ connection: Connection, _ reason: String, uffds: [Descriptor]? = nil,
+    of process: ClientProcess? = nil, to id: UInt64 = 0
   ) {
+    let handed = connection.handOver?.newcomer
     if connection.isClosing { return }
     let answer = connection.dialect?.encode(.refused(reason), to: id) ?? []
     var consequence = ""
-    if connection.client != nil {
-      consequence = "; the connection is closed, the memory is served on"
-    } else {
+    if connection.client == nil {
       count(refusalOf: connection)
-      let handed = connection.handOver?.uffd.map { [$0.descriptor] }
       if answer.isEmpty {
-        consequence = abandon(uffds ?? handed ?? connection.inbox.descriptors, connection)
+        let uffds = uffds ?? handed.map { [$0.uffd] } ?? connection.inbox.descriptors
+        consequence = abandon(uffds, connection, of: process ?? handed?.process)
       }
+    }
+    if connection.isServed {
+      consequence += "; the connection is closed, the memory is served on"
     }
     connection.handOver = nil
     log.limited(
@@ -93,15 +98,20 @@ extension Server {
     connection.isRefused = true
   }
 
-  /// What happens to a client that will not learn that it is refused, in words.
-  private func abandon(_ descriptors: [Descriptor], _ connection: Connection) -> String {
+  /// What happens to a client that will not learn that it is refused, in words. `process` is whose memory it is;
+  /// nil: of the one that connected, or, in a dialect of several, nobody knows of which.
+  func abandon(
+    _ descriptors: [Descriptor], _ connection: Connection, of process: ClientProcess?
+  ) -> String {
     let uffds = descriptors.filter { ReceivedUffd.isUserfaultfd($0.fd) }
     if uffds.isEmpty { return "" }
-    let objection = refusedUffds.hold(uffds, of: connection, poller)
+    // Of whoever connected it is kept as well as may be.
+    let objection = refusedUffds.hold(uffds, of: process ?? connection.peer, poller)
     var fate = ""
     if options.killsRefused {
       // Kept or not: it must not go on with memory that nobody serves.
-      let result = connection.peer.pidfd.map { clinux_pidfd_kill($0.fd, SIGKILL) } ?? -ENOSYS
+      let victim = process ?? (connection.handsOverSeveral ? nil : connection.peer)
+      let result = victim?.pidfd.map { clinux_pidfd_kill($0.fd, SIGKILL) } ?? -ESRCH
       if result == 0 { return "; it is killed" }
       fate = "; it cannot be killed (\(Errno(-result).name))"
     }

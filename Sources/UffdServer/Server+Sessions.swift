@@ -40,7 +40,8 @@ extension Server {
     sessions[client]?.drainRequests.append(id)
     // It may ask as often as it likes: it is one drain, and one line.
     guard session.drainRequests.isEmpty else { return }
-    log.line(.info, "draining, as it asked", session.subject)
+    log.ofSession(
+      .info, "draining, as it asked", user: session.client.identity.uid, session.subject)
     session.client.drain()
   }
 
@@ -51,7 +52,8 @@ extension Server {
     sessions[client]?.isDetached = true
     sessions[client]?.drainRequests = []
     ending.awaited.remove(client)
-    log.line(.info, "left alone, as it asked", session.subject)
+    log.ofSession(
+      .info, "left alone, as it asked", user: session.client.identity.uid, session.subject)
     connection.openAnswers -= session.drainRequests.count
     for request in session.drainRequests {
       answer(connection, .refused("it was left alone before it was drained"), to: request)
@@ -101,27 +103,35 @@ extension Server {
     ending.awaited.remove(client.id)
     // A forked child has no session, for it has no connection.
     let session = sessions.removeValue(forKey: client.id)
-    let subject = LogSubject(
-      client: client.id, pid: client.parent == nil ? client.identity.pid : nil,
-      dialect: client.identity.dialect)
+    func say(_ level: LogLevel, _ message: String) {
+      let subject = LogSubject(
+        client: client.id, pid: client.parent == nil ? client.identity.pid : nil,
+        dialect: client.identity.dialect)
+      // Of those that are handed over there come no more when the server ends, and each has its line.
+      if session != nil, phase != .serving { return log.line(level, message, subject) }
+      log.ofSession(level, message, user: client.identity.uid, subject)
+    }
     var reply = ClientReply.done(session: client.id)
     if case .drained(let poisoned) = end {
       counts.drained += 1
       counts.poisonedBytes += poisoned
       if poisoned == 0 {
-        log.line(.info, "drained: every page is there, and it is let go", subject)
+        say(.info, "drained: every page is there, and it is let go")
       } else {
-        log.line(
-          .error, "let go: \(Units.bytes(poisoned)) could not be had and are poisoned", subject)
+        say(.error, "let go: \(Units.bytes(poisoned)) could not be had and are poisoned")
       }
     } else {
       counts.gone += 1
-      log.line(.info, "its memory is gone", subject)
+      say(.info, "its memory is gone")
       reply = .refused("the memory is gone")
     }
     guard let session, let id = session.connection, let connection = connections[id] else { return }
     connection.openAnswers -= session.drainRequests.count
     for request in session.drainRequests { answer(connection, reply, to: request) }
+    if connection.clients.remove(client.id) != nil {
+      // It may hand others over. How long it may go on when the server ends is decided there.
+      guard connection.clients.isEmpty, phase == .serving else { return }
+    }
     // It may still be asked how it was, for a while.
     connection.isExcused = true
     connection.deadline = monotonicNanoseconds() + options.handshakeNanoseconds

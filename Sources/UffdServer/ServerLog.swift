@@ -20,6 +20,8 @@ package final class ServerLog: Sendable {
   private let leastLevel: LogLevel
   private let write: @Sendable (String) -> Void
   private let refusals = Mutex(RateLimits(RateLimit(atOnce: 10, perSecond: 1)))
+  /// Whoever restores many machines at once has his line for each.
+  private let sessions = Mutex(RateLimits(RateLimit(atOnce: 200, perSecond: 2)))
   private let pages = Mutex(RateLimit(atOnce: 100, perSecond: 10))
 
   /// `write` takes a line without its end.
@@ -47,6 +49,15 @@ package final class ServerLog: Sendable {
       let leftOut = refusals.withLock({ $0.admit(user, now: monotonicNanoseconds()) })
     else { return }
     line(level, message + Self.remark(leftOut, "lines about this user"), subject)
+  }
+
+  /// A line about a session: a user can begin and end as many as he likes, or have a client fork them. Those lines
+  /// hide no refusals.
+  func ofSession(_ level: LogLevel, _ message: String, user: UInt32, _ subject: LogSubject) {
+    guard level.weight <= leastLevel.weight,
+      let leftOut = sessions.withLock({ $0.admit(user, now: monotonicNanoseconds()) })
+    else { return }
+    line(level, message + Self.remark(leftOut, "lines about clients of this user"), subject)
   }
 
   /// For the host, which has a line for each page that cannot be had.

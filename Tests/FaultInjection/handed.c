@@ -127,6 +127,25 @@ static int read_page_1(void *argument) {
   return *(volatile char *)(memory + 4096) == 0;
 }
 
+static int read_own_page(void *argument) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  uint64_t offset = (uint64_t)argument;
+  return !has_content(memory + offset, offset, 4096);
+}
+
+static void crowd(void) {
+  const uint64_t stack = 8192, count = length / 8192;
+  char *stacks = mmap(0, count * stack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  CHECK(stacks != MAP_FAILED);
+  int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | SIGCHLD;
+  for (uint64_t i = 0; i < count; i++)
+    CHECK(clone(read_own_page, stacks + (i + 1) * stack, flags, (void *)(i * 8192)) > 0);
+  for (uint64_t i = 0; i < count; i++) {
+    int status;
+    CHECK(waitpid(-1, &status, 0) > 0 && status == 0);
+  }
+}
+
 static void sigbus(void) {
   char *stack = mmap(0, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   int pid = clone(read_page_1, stack + (1 << 16), CLONE_VM | SIGCHLD, 0), status;
@@ -202,6 +221,7 @@ static void play(enum handed_scenario scenario) {
   case HANDED_EXEC: execl("/bin/sleep", "sleep", "30", (char *)0); break;
   case HANDED_RACE: CHECK(client_window_race(memory, length / 4096, seed) == 0); break;
   case HANDED_BALLOON: balloon(); break;
+  case HANDED_CROWD: crowd(); break;
   case HANDED_SIGBUS: sigbus(); break;
   case HANDED_FAMILY: family(); break;
   }

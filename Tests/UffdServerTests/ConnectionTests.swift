@@ -159,6 +159,32 @@ struct ConnectionTests {
     #expect(try server.stop() == 0)
   }
 
+  @Test func `whoever comes and goes again and again does not fill the log`() throws {
+    let server = try TestServer()
+    func comeAndGo() throws {
+      let client = try server.connect()
+      try client.send("TESTA1D0", [TestUffd.make(0xf << 1)])
+      for _ in 0..<3 { _ = try client.line() }
+    }
+    for _ in 0..<40 { try comeAndGo() }
+    // In ordinary use nothing is left out.
+    let normal = server.lines
+    for part in ["serving 1 MiB", "draining, as it asked", "drained: every page"] {
+      #expect(normal.count { $0.contains(part) } == 40, "\(part)")
+    }
+    for _ in 0..<300 { try comeAndGo() }
+    #expect(server.lines.count < 700, "of 1360 lines")
+    try wait("it is said how many were left out") {
+      try? comeAndGo()
+      return server.hasLine("lines about clients of this user were left out before this one)")
+    }
+    // Nobody else's lines are lost, and a refusal is one.
+    let refused = try server.connect()
+    try refused.send("TESTZ0")
+    try server.waitForLine("0x5a is no request")
+    #expect(try server.stop() == 0)
+  }
+
   @Test func `the state is for whoever may see it`() throws {
     let server = try TestServer()
     let client = try server.connect()

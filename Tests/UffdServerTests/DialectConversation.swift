@@ -75,7 +75,7 @@ struct Conversation<D: Dialect> {
       transcript.recognition = D.recognise(inbox.bytes)
       guard transcript.recognition == .yes else { return transcript.recognition == .needsMore }
       dialect = D()
-      _ = dialect!.greeting(NativeRecords.object)
+      _ = dialect!.greeting(NativeRecords.object, mostDescriptors: 64)
     }
     do throws(Refusal) {
       while let request = try dialect!.next(&inbox) {
@@ -95,7 +95,7 @@ struct Conversation<D: Dialect> {
   private func entry(_ request: ClientRequest) -> Transcript.Entry {
     let id = request.id
     switch request.action {
-    case .attach(let uffd, let regions, let backings):
+    case .attach(let uffd, let regions, let backings, _):
       return .attach(
         id: id, uffd: number(uffd), regions: regions, backings: backings.map(number))
     case .addRegions(let regions, let backings):

@@ -23,7 +23,7 @@ struct FirecrackerDescriptorTests {
   }
 
   private func isAttach(_ request: ClientRequest?, _ uffd: Descriptor) -> Bool {
-    guard let request, case .attach(let first, regions, let backings) = request.action else {
+    guard let request, case .attach(let first, regions, let backings, nil) = request.action else {
       return false
     }
     return first === uffd && backings.isEmpty && request.id == 0

@@ -55,7 +55,7 @@ struct NativeFuzzTests {
     var connection = NativeConnection()
     let request = try #require(
       connection.deliver(stream.bytes, [0, 1, 2].map { _ in nativeDescriptor() }).requests.first)
-    guard case .attach(let uffd, let sound, let backings) = request.action else {
+    guard case .attach(let uffd, let sound, let backings, _) = request.action else {
       Issue.record("\(request.said)")
       return
     }
@@ -135,7 +135,7 @@ struct NativeFuzzTests {
       taken += frame.descriptors
       let held: [Descriptor] =
         switch request.action {
-        case .attach(let uffd, _, let backings): [uffd] + backings
+        case .attach(let uffd, _, let backings, _): [uffd] + backings
         case .addRegions(_, let backings): backings
         default: []
         }
@@ -184,7 +184,7 @@ struct NativeFuzzTests {
 
   private static func complaint(about request: ClientRequest) -> String? {
     switch request.action {
-    case .attach(_, let regions, let backings), .addRegions(let regions, let backings):
+    case .attach(_, let regions, let backings, _), .addRegions(let regions, let backings):
       if regions.isEmpty { return "no region" }
       if Set(regions.compactMap(\.backing)) != Set(backings.indices) { return "\(backings.count)" }
       return regions.lazy.compactMap(complaint).first

@@ -44,7 +44,7 @@ struct NativeReading {
     let size = Int(number(16, 4))
     guard size % 8 == 0, 16 + size <= bytes.count else { return "a struct of \(size) bytes" }
     switch request.action {
-    case .attach(_, let regions, let backings):
+    case .attach(_, let regions, let backings, _):
       return difference(to: regions, backings.count, others: 1, behind: 16 + size)
     case .addRegions(let regions, let backings):
       return difference(to: regions, backings.count, others: 0, behind: 16 + size)

@@ -31,7 +31,7 @@ struct NativeRequestTests {
     let attached = connection.deliver(
       NativeRequests.attach([region, other], backings: 2, id: .max), descriptors)
     #expect(attached.refusal == nil && attached.requests.count == 1)
-    guard case .attach(let uffd, let regions, let backings)? = attached.requests.first?.action
+    guard case .attach(let uffd, let regions, let backings, nil)? = attached.requests.first?.action
     else {
       Issue.record("\(attached)")
       return

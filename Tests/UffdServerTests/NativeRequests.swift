@@ -146,7 +146,7 @@ extension ClientRequest {
   /// Everything but the descriptors, which are counted.
   var said: String {
     switch action {
-    case .attach(_, let regions, let backings): "\(id) attach \(regions) \(backings.count)"
+    case .attach(_, let regions, let backings, _): "\(id) attach \(regions) \(backings.count)"
     case .addRegions(let regions, let backings): "\(id) add \(regions) \(backings.count)"
     case .removeRegion(let start, let length): "\(id) remove \(start) \(length)"
     case .progress: "\(id) progress"

@@ -58,11 +58,11 @@ struct RefusedUffdTests {
     try mute.send("MUTEA1", [kept])
     #expect(try mute.isClosed())
     try server.waitForLine("its missing pages will stall, and not read zero, until it ends")
-    #expect(copies(of: kept) == 2)
-    #expect(copies(of: uffd) == 1)
+    #expect(TestUffd.copies(of: kept) == 2)
+    #expect(TestUffd.copies(of: uffd) == 1)
     #expect(try server.stop() == 0)
     #expect(server.hasLine("end it too, unless it has a copy"))
-    #expect(copies(of: kept) == 1)
+    #expect(TestUffd.copies(of: kept) == 1)
   }
 
   @Test func `few are kept for one process`() throws {
@@ -77,13 +77,7 @@ struct RefusedUffdTests {
       }
     }
     try server.waitForLine("its userfaultfd is closed, for 4 of one process are kept at most")
-    #expect(uffds.map { copies(of: $0) } == [2, 2, 2, 2, 1, 1])
+    #expect(uffds.map { TestUffd.copies(of: $0) } == [2, 2, 2, 2, 1, 1])
     #expect(try server.stop() == 0)
-  }
-
-  /// How many descriptors of this process, which is the server's too, stand for the uffd.
-  private func copies(of uffd: Descriptor) -> Int {
-    let identity = FileIdentity(fd: uffd.fd)
-    return (0..<4096).count { FileIdentity(fd: $0) == identity }
   }
 }

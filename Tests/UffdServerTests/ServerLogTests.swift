@@ -65,6 +65,11 @@ import UffdHost
     log.limited(.warning, "other", user: 2, LogSubject())
     #expect((10...30).contains(lines.all.filter { $0.contains("flood") }.count))
     #expect(lines.all.contains("uffdhost: warning: other"))
+    for _ in 0..<1000 { log.ofSession(.info, "session", user: 1, LogSubject(client: 1)) }
+    log.ofSession(.info, "other session", user: 2, LogSubject())
+    let sessions = lines.all.count { $0.contains("client 1: session") }
+    #expect((200...300).contains(sessions))
+    #expect(lines.all.contains("uffdhost: info: other session"))
     for _ in 0..<1000 { log.sink(.warning, "page") }
     #expect((100...150).contains(lines.all.filter { $0.contains("page") }.count))
   }

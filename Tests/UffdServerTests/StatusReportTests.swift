@@ -128,7 +128,7 @@ import UffdHost
     var dialect = Native()
     var inbox = Inbox()
     inbox.bytes = NativeStatusConversation().opening
-    let greeting = dialect.greeting(NativeRecords.object)
+    let greeting = dialect.greeting(NativeRecords.object, mostDescriptors: 64)
     #expect(try dialect.next(&inbox) == nil)
     return greeting + dialect.encode(reply, to: 2)
   }

@@ -12,6 +12,8 @@ package struct Inbox {
   /// The client has closed its end (or shut it down): nothing follows.
   package var isClosed = false
   package init() {}
+
+  var isEmpty: Bool { bytes.isEmpty && descriptors.isEmpty }
 }
 
 /// What a server serves, as far as clients are told.
@@ -20,8 +22,6 @@ package struct ServedObject: Sendable, Equatable {
   package var size: UInt64
   /// Of the memory that can show it.
   package var pageSize: UInt64
-  /// That a client may send with one frame.
-  package var mostDescriptors = NativeWire.mostDescriptors
   package init(size: UInt64, pageSize: UInt64) {
     self.size = size
     self.pageSize = pageSize
@@ -36,8 +36,10 @@ package struct Refusal: Error, Equatable {
 
 /// What a client asks for.
 package enum ClientAction {
-  /// Serve these regions of this uffd. Of the others, `ClientRegion.backing` is the index in `backings`.
-  case attach(uffd: Descriptor, regions: [ClientRegion], backings: [Descriptor])
+  /// Serve these regions of this uffd. Of the others, `ClientRegion.backing` is the index in `backings`. The
+  /// memory is of the process `pid`, in the server's pid namespace; nil: of the one that connected.
+  case attach(
+    uffd: Descriptor, regions: [ClientRegion], backings: [Descriptor], pid: Int32? = nil)
   case addRegions([ClientRegion], backings: [Descriptor])
   case removeRegion(start: UInt64, length: UInt64)
   case progress
@@ -80,13 +82,22 @@ package protocol Dialect: Sendable {
   static func recognise(_ bytes: [UInt8]) -> Recognition
   /// Most bytes of one request that may be waiting in the inbox.
   static var mostBytes: Int { get }
-  /// Whether the end of the stream before the client's end means something: in most dialects it does not.
+  /// Whether one connection hands over several userfaultfds. Each becomes a session of its own, and what goes
+  /// wrong with one is no matter of the others. Such a dialect asks for `.attach` and `.status` alone, for any
+  /// other request is about the one session that a connection has.
+  static var handsOverSeveral: Bool { get }
   init()
   /// Takes one request from the front of the inbox; nil: more has to arrive (or, if the inbox is closed,
-  /// nothing will). Descriptors that the request does not want are taken and dropped, which closes them.
+  /// nothing will). Descriptors that the request does not want are taken and dropped, which closes them; one
+  /// whose request is not whole yet stays in the inbox, for it is kept if the request is refused.
   mutating func next(_ inbox: inout Inbox) throws(Refusal) -> ClientRequest?
-  /// What is written before any request is answered, once the dialect is recognised; most write nothing.
-  mutating func greeting(_ object: ServedObject) -> [UInt8]
+  /// What is written before any request is answered, once the dialect is recognised; most write nothing. So
+  /// many descriptors may wait in the inbox.
+  mutating func greeting(_ object: ServedObject, mostDescriptors: Int) -> [UInt8]
   /// The answer's bytes; empty in dialects that have no answers.
   func encode(_ reply: ClientReply, to id: UInt64) -> [UInt8]
+}
+
+extension Dialect {
+  package static var handsOverSeveral: Bool { false }
 }

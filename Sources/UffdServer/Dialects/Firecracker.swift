@@ -150,7 +150,9 @@ package struct Firecracker: Dialect {
     inbox.descriptors.removeAll()
   }
 
-  package mutating func greeting(_ object: ServedObject) -> [UInt8] { [] }
+  package mutating func greeting(_ object: ServedObject, mostDescriptors: Int) -> [UInt8] {
+    []
+  }
 
   /// Firecracker reads nothing from this socket.
   package func encode(_ reply: ClientReply, to id: UInt64) -> [UInt8] { [] }

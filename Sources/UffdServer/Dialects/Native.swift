@@ -26,8 +26,8 @@ package struct Native: Dialect {
     return NativeWire.magic.starts(with: bytes) ? .needsMore : .no
   }
 
-  package mutating func greeting(_ object: ServedObject) -> [UInt8] {
-    NativeHello.greeting(object)
+  package mutating func greeting(_ object: ServedObject, mostDescriptors: Int) -> [UInt8] {
+    NativeHello.greeting(object, mostDescriptors)
   }
 
   package mutating func next(_ inbox: inout Inbox) throws(Refusal) -> ClientRequest? {

@@ -71,15 +71,18 @@ struct NativeHello {
     mostFrameBytes = min(Int(frame), NativeWire.mostFrameBytes)
   }
 
-  /// What the server writes first: the magic, and its own HELLO.
-  static func greeting(_ object: ServedObject) -> [UInt8] {
+  /// What the server writes first: the magic, and its own HELLO. A frame brings no more descriptors than may
+  /// wait.
+  static func greeting(
+    _ object: ServedObject, _ mostDescriptors: Int = NativeWire.mostDescriptors
+  ) -> [UInt8] {
     var writer = NativeFrameWriter()
     writer.put(UInt32(serverSize))
     writer.put(NativeWire.versions.lowerBound)
     writer.put(NativeWire.versions.upperBound)
     writer.put(NativeWire.capabilities.rawValue)
     writer.put(UInt32(NativeWire.mostFrameBytes))
-    writer.put(UInt32(object.mostDescriptors))
+    writer.put(UInt32(min(mostDescriptors, NativeWire.mostDescriptors)))
     writer.put(object.size)
     writer.put(object.pageSize)
     return NativeWire.magic + writer.frame(.hello, id: 0)

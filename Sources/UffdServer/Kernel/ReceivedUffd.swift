@@ -86,7 +86,8 @@ struct ReceivedUffd {
     return missing.isEmpty ? nil : missing.joined(separator: ", ")
   }
 
-  private static func readSmallFile(_ path: String) -> String? {
+  /// Its first 4096 bytes.
+  static func readSmallFile(_ path: String) -> String? {
     let fd = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard fd >= 0 else { return nil }
     let file = Descriptor(owning: fd)

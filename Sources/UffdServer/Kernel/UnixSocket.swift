@@ -73,26 +73,3 @@ struct UnixSocket {
     throw error
   }
 }
-
-/// The process at the other end, as the kernel noted it down when it connected.
-struct Peer {
-  /// 0 where it lives in a pid namespace that we do not see.
-  let pid: Int32
-  let uid: UInt32
-  let gid: UInt32
-  /// Readable when the process has ended; nil where none could be had.
-  let pidfd: Descriptor?
-
-  init(_ socket: UnixSocket) throws(Errno) {
-    var credentials = clinux_credentials()
-    _ = try checked(unsafe clinux_peer_credentials(socket.fd, &credentials))
-    pid = credentials.pid
-    uid = credentials.uid
-    gid = credentials.gid
-    // Before Linux 6.5 only the number is known, and it may have gone to another process by now: the
-    // client would have to end within the moment since it connected, and all pids to be used up.
-    var number = clinux_peer_pidfd(socket.fd)
-    if number < 0, Errno(-number) == .ENOPROTOOPT, pid > 0 { number = clinux_pidfd_open(pid) }
-    pidfd = number < 0 ? nil : Descriptor(owning: number)
-  }
-}

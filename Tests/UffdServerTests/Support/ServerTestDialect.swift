@@ -20,7 +20,9 @@ struct ServerTestDialect: Dialect {
     return bytes.starts(with: magic) ? .yes : .no
   }
 
-  mutating func greeting(_ object: ServedObject) -> [UInt8] { Array("hello\n".utf8) }
+  mutating func greeting(_ object: ServedObject, mostDescriptors: Int) -> [UInt8] {
+    Array("hello\n".utf8)
+  }
 
   mutating func next(_ inbox: inout Inbox) throws(Refusal) -> ClientRequest? {
     if !isGreeted {
@@ -76,7 +78,7 @@ struct MuteTestDialect: Dialect {
   static func recognise(_ bytes: [UInt8]) -> Recognition {
     ServerTestDialect.recognise(bytes, "MUTE")
   }
-  mutating func greeting(_ object: ServedObject) -> [UInt8] { [] }
+  mutating func greeting(_ object: ServedObject, mostDescriptors: Int) -> [UInt8] { [] }
   mutating func next(_ inbox: inout Inbox) throws(Refusal) -> ClientRequest? {
     try spoken.next(&inbox)
   }

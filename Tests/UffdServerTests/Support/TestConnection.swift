@@ -118,4 +118,10 @@ enum TestUffd {
   static func copy(_ descriptor: Descriptor) -> Descriptor {
     Descriptor(owning: fcntl(descriptor.fd, F_DUPFD_CLOEXEC, 0))
   }
+
+  /// How many descriptors of this process, which is the server's too, stand for it.
+  static func copies(of uffd: Descriptor) -> Int {
+    let identity = FileIdentity(fd: uffd.fd)
+    return (0..<4096).count { FileIdentity(fd: $0) == identity }
+  }
 }

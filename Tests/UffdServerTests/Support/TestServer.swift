@@ -20,10 +20,11 @@ final class TestServer: Sendable {
   let path: String
   let service: FakeService
 
-  /// Starts it and waits until it listens.
+  /// Starts it and waits until it listens. `core`: a real one in the place of the tests'.
   init(
-    _ service: FakeService = FakeService(), listens: Bool = true,
-    _ change: (inout ServerOptions) -> Void = { _ in }
+    _ service: FakeService = FakeService(), core: (any Service)? = nil,
+    speaking dialects: [any Dialect.Type] = [ServerTestDialect.self, MuteTestDialect.self],
+    listens: Bool = true, _ change: (inout ServerOptions) -> Void = { _ in }
   ) throws {
     scratch = try Scratch()
     path = scratch.path + "/s"
@@ -37,7 +38,7 @@ final class TestServer: Sendable {
       state.withLock { $0.thread = pthread_self() }
       let result: Result<Int32, HostError>
       do throws(HostError) {
-        result = .success(try serve(final))
+        result = .success(try serve(final, core ?? service, dialects))
       } catch {
         result = .failure(error)
       }
@@ -49,16 +50,16 @@ final class TestServer: Sendable {
     if listens { try wait("it listens") { unsafe access(path, F_OK) == 0 } }
   }
 
-  private func serve(_ options: ServerOptions) throws(HostError) -> Int32 {
+  private func serve(
+    _ options: ServerOptions, _ core: any Service, _ dialects: [any Dialect.Type]
+  ) throws(HostError) -> Int32 {
     let signals = try Signals()
     let log = ServerLog(.text, level: .debug) { line in
       self.state.withLock { $0.lines.append(line) }
     }
     let manager = try ServiceManager(environment: { _ in nil })
     let listener = try Listener(path: path)
-    let server = try Server(
-      options, listener, [ServerTestDialect.self, MuteTestDialect.self], service, signals, manager,
-      log)
+    let server = try Server(options, listener, dialects, core, signals, manager, log)
     return try server.run()
   }
 
