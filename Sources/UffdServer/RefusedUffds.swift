@@ -36,14 +36,28 @@ struct RefusedUffds {
     guard let pidfd = process.pidfd else {
       return "the kernel does not tell when the process ends (SO_PEERPIDFD, Linux 6.5)"
     }
-    // The poller takes a descriptor once, and a connection may be refused more than one uffd.
-    let watched = Descriptor(owning: fcntl(pidfd.fd, F_DUPFD_CLOEXEC, 0))
-    do { try poller.add(watched.fd, .refused(next)) } catch {
+    let watched: Descriptor
+    do { watched = try watch(pidfd, poller) } catch {
       return "the process cannot be watched (\(error.name))"
     }
     held[next] = Held(uffds: uffds, identities: identities, pidfd: watched, pid: process.pid)
     next += 1
     return nil
+  }
+
+  /// The poller takes a descriptor once, and a connection may be refused more than one uffd. The first needs no
+  /// other descriptor: that there are none left may be why it is refused.
+  private func watch(_ pidfd: Descriptor, _ poller: Poller) throws(Errno) -> Descriptor {
+    do {
+      try poller.add(pidfd.fd, .refused(next))
+      return pidfd
+    } catch {
+      if error != .EEXIST { throw error }
+    }
+    let copy = fcntl(pidfd.fd, F_DUPFD_CLOEXEC, 0)
+    let watched = Descriptor(owning: try checked(copy < 0 ? -errno : copy))
+    try poller.add(watched.fd, .refused(next))
+    return watched
   }
 
   /// The process has ended.

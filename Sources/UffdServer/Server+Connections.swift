@@ -94,7 +94,10 @@ extension Server {
 
   func serve(_ connection: Connection, _ ready: Ready) {
     if connection.wantsToWrite, !connection.flush() { return close(connection) }
-    if ready.isHungUp, !connection.wantsToRead, connection.outbox.isEmpty {
+    // What waits in its inbox may be memory that is to be held.
+    if ready.isHungUp, !connection.wantsToRead, connection.outbox.isEmpty,
+      !waiting.contains(connection.id)
+    {
       return close(connection)
     }
     if ready.isReadable, connection.wantsToRead {

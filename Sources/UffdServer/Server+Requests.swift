@@ -111,7 +111,10 @@ extension Server {
     if options.killsRefused {
       // Kept or not: it must not go on with memory that nobody serves.
       let victim = process ?? (connection.handsOverSeveral ? nil : connection.peer)
-      let result = victim?.pidfd.map { clinux_pidfd_kill($0.fd, SIGKILL) } ?? -ESRCH
+      let result =
+        victim.map { process in
+          process.pidfd.map { clinux_pidfd_kill($0.fd, SIGKILL) } ?? -ENOSYS
+        } ?? -ESRCH
       if result == 0 { return "; it is killed" }
       fate = "; it cannot be killed (\(Errno(-result).name))"
     }

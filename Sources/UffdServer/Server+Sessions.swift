@@ -107,8 +107,11 @@ extension Server {
       let subject = LogSubject(
         client: client.id, pid: client.parent == nil ? client.identity.pid : nil,
         dialect: client.identity.dialect)
-      // Of those that are handed over there come no more when the server ends, and each has its line.
-      if session != nil, phase != .serving { return log.line(level, message, subject) }
+      // Lost content is always said. And of those that are handed over there come no more when the server ends:
+      // each has its line.
+      if level == .error || session != nil && phase != .serving {
+        return log.line(level, message, subject)
+      }
       log.ofSession(level, message, user: client.identity.uid, subject)
     }
     var reply = ClientReply.done(session: client.id)

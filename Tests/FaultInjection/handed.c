@@ -133,17 +133,33 @@ static int read_own_page(void *argument) {
   return !has_content(memory + offset, offset, 4096);
 }
 
-static void crowd(void) {
-  const uint64_t stack = 8192, count = length / 8192;
+static int read_zero(void *argument) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  return !is_zero(argument, 4096);
+}
+
+/* So many threads, each with an argument that is `step` larger than the one before. */
+static void at_once(int (*body)(void *), uint64_t count, uint64_t first, uint64_t step) {
+  const uint64_t stack = 8192;
   char *stacks = mmap(0, count * stack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK(stacks != MAP_FAILED);
   int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | SIGCHLD;
   for (uint64_t i = 0; i < count; i++)
-    CHECK(clone(read_own_page, stacks + (i + 1) * stack, flags, (void *)(i * 8192)) > 0);
+    CHECK(clone(body, stacks + (i + 1) * stack, flags, (void *)(first + i * step)) > 0);
   for (uint64_t i = 0; i < count; i++) {
     int status;
     CHECK(waitpid(-1, &status, 0) > 0 && status == 0);
   }
+}
+
+static void crowd(void) { at_once(read_own_page, length / 8192, 0, 8192); }
+
+static void far(void) {
+  const uint64_t size = 1ull << 40;
+  char *bigger = mremap(memory, length, size, MREMAP_MAYMOVE);
+  CHECK(bigger != MAP_FAILED);
+  for (uint64_t i = 1; i < 8; i++) at_once(read_zero, 64, (uint64_t)bigger + size / 8 * i, 4096);
+  CHECK(has_content(bigger, 0, length));
 }
 
 static void sigbus(void) {
@@ -223,6 +239,7 @@ static void play(enum handed_scenario scenario) {
   case HANDED_BALLOON: balloon(); break;
   case HANDED_CROWD: crowd(); break;
   case HANDED_SIGBUS: sigbus(); break;
+  case HANDED_FAR: far(); break;
   case HANDED_FAMILY: family(); break;
   }
   _exit(0);
@@ -238,7 +255,7 @@ static _Noreturn void child(enum handed_memory kind, enum handed_scenario scenar
   signal(SIGBUS, SIG_DFL);
   alarm(60);
   int memfd = -1;
-  int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   if (kind != HANDED_ANON) {
     memfd = clinux_memfd_create("handed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     CHECK(memfd >= 0 && ftruncate(memfd, (off_t)length) == 0);

@@ -89,6 +89,17 @@ struct DiscardTests {
     }
   }
 
+  @Test("a balloon storm while a prefetch goes on", arguments: both, ["anon", "shmem", "shmem-private"])
+  func prefetched(_ dialect: String, _ memory: String) async throws {
+    var service = Service.of(memory, object: 64 << 20)
+    // So that it lasts as long as the storm.
+    service.options = ["--readers", "2", "--background-fill", "--fill-rate", "64M"]
+    try await service.run { server in
+      try await server.play(
+        "storm --threads 6 --seconds 1 --dialect \(dialect) --memory \(memory)")
+    }
+  }
+
   @Test("a balloon storm while the server fills everything by itself", arguments: memories)
   func drain(_ memory: String) async throws {
     try needHugePages(memory)

@@ -148,10 +148,7 @@ extension Reader {
     if client.isExitWatched, let pidfd = client.identity.pidfd { poller.remove(pidfd.fd) }
     client.isExitWatched = false
     clearTable()
-    for drain in drains where drain.client === client {
-      drain.completion?(HostError(.service, "client \(client.id) ended before it was filled"))
-    }
-    drains.removeAll { $0.client === client }
+    endDrains(of: client, "client \(client.id) ended before it was filled")
     endPrefetches(of: client)
     clients.removeAll { $0 === client }
     port.clientCount.add(~0)
@@ -247,8 +244,16 @@ extension Reader {
     client.enter(.detached)
     // Who slept on one asks again, whoever reads the uffd now.
     clearTable()
-    drains.removeAll { $0.client === client }
+    endDrains(of: client, "it was left alone before that was filled")
     endPrefetches(of: client)
+  }
+
+  /// Whoever waits for a part of it to be let go is told that it was not.
+  private mutating func endDrains(of client: Client, _ reason: String) {
+    for drain in drains where drain.client === client {
+      drain.completion?(HostError(.service, reason))
+    }
+    drains.removeAll { $0.client === client }
   }
 
   // MARK: fork

@@ -138,7 +138,7 @@ extension Reader {
     var (looks, pieces) = (0, 0)
     var bytes: UInt64 = 0
     while order.canGoOn, looks < 4096, pieces < 16, bytes < Self.largestRun {
-      guard isUnfilled(order, order.next) else {
+      guard unsafe isUnfilled(order, look(order.region, order.backing, order.next)) else {
         order.prefetch?.skip(1)
         order.advance(order.stride)
         looks += 1
@@ -157,27 +157,22 @@ extension Reader {
   /// Whether a background fill has to do anything about a granule. Without a region, only what is absent;
   /// for a region that is to be let go, what would not read right once the kernel serves it alone; as a
   /// hint, what nobody has touched.
-  private mutating func isUnfilled(_ order: FillOrder, _ pgoff: UInt64) -> Bool {
+  private func isUnfilled(_ order: FillOrder, _ look: PageLook) -> Bool {
     guard let region = unsafe order.region else {
-      let state = unsafe order.backing!.pointee.states.backing(pgoff)
-      return state == .absent || state == .filling
+      return look.backing == .absent || look.backing == .filling
     }
-    if order.prefetch != nil {
-      return unsafe region.pointee.states.region(pgoff - region.pointee.firstPgoff) == .unmapped
-    }
-    return unsafe isUnfilled(region, pgoff)
+    if order.prefetch != nil { return look.region == .unmapped }
+    return unsafe isUnfilled(region, look)
   }
 
-  mutating func isUnfilled(_ region: UnsafeMutablePointer<RegionRecord>, _ pgoff: UInt64) -> Bool {
+  func isUnfilled(_ region: UnsafeMutablePointer<RegionRecord>, _ look: PageLook) -> Bool {
     let shape = unsafe region.pointee.shape
-    switch unsafe region.pointee.states.region(pgoff - region.pointee.firstPgoff) {
+    switch look.region {
     case .mapped, .poisoned: return false
     // The kernel would show the file's page where a private page was given back.
     case .discarded: return unsafe !shape.shared && region.pointee.backing != nil
     case .unmapped:
-      guard shape.fillsBacking, !shape.arrivesFilled,
-        let state = unsafe region.backingState(pgoff - region.pointee.firstPgoff)
-      else { return true }
+      guard shape.fillsBacking, !shape.arrivesFilled, let state = look.backing else { return true }
       return state == .absent || state == .filling
     }
   }
@@ -195,14 +190,11 @@ extension Reader {
     var pgoff = unsafe region.pgoffs.lowerBound
     let end = unsafe region.pgoffs.upperBound
     while pgoff < end {
-      let length = unsafe run(
-        region, order.backing, order.instance, from: pgoff, atMost: end - pgoff)
+      let look = unsafe look(region, order.backing, pgoff)
+      let length = unsafe run(of: look, region, order.backing, from: pgoff, atMost: end - pgoff)
       // A discarded page stays discarded; it was zeroed unless another discard came since.
-      let page = unsafe pgoff - region.pointee.firstPgoff
-      let isZeroed =
-        unsafe region.pointee.states.region(page) == .discarded
-        && region.isZeroed(byFillOf: order.began)
-      if !isZeroed, isUnfilled(order, pgoff) { unfilled += length }
+      let isZeroed = unsafe look.region == .discarded && region.isZeroed(byFillOf: order.began)
+      if !isZeroed, isUnfilled(order, look) { unfilled += length }
       pgoff += length
     }
     release.unfilled = unfilled
@@ -218,10 +210,12 @@ extension Reader {
     let most = order.stride > 1 ? 1 : min(max(1, room / granule), order.end - order.next)
     var length: UInt64 = 0
     repeat {
+      let pgoff = order.next + length
+      let look = unsafe look(order.region, order.backing, pgoff)
+      if length > 0, !isUnfilled(order, look) { break }
       length += unsafe run(
-        order.region, order.backing, order.instance, from: order.next + length,
-        atMost: most - length)
-    } while length < most && isUnfilled(order, order.next + length)
+        of: look, order.region, order.backing, from: pgoff, atMost: most - length)
+    } while length < most
     guard let question = unsafe questions.take() else { return 0 }
     // A backing that came filled is asked for what it holds before anything is filled.
     unsafe question.pointee.kind =

@@ -22,6 +22,9 @@ extension Reader {
     _ range: Range<UInt64>, of client: Client,
     _ completion: @escaping @Sendable (HostError?) -> Void
   ) {
+    guard client.currentPhase != .detached else {
+      return completion(HostError(.usage, "it is left alone since it asked for that"))
+    }
     let table = unsafe client.record.pointee.table
     for index in 0..<table.count {
       let region = unsafe table.regions[index]
@@ -111,16 +114,16 @@ extension Reader {
     if unsafe region.pointee.backing == nil {
       return unsafe region.pointee.states.count(ofBits: RegionPage.unmapped.rawValue) == 0
     }
+    let backing = unsafe region.pointee.backing
     var pgoff = unsafe region.pgoffs.lowerBound
     let end = unsafe region.pgoffs.upperBound
     while pgoff < end {
+      let look = unsafe look(region, backing, pgoff)
       // A private page that was given back and zeroed is there; one that was not is not.
-      let state = unsafe region.pointee.states.region(pgoff - region.pointee.firstPgoff)
       let isZeroed =
-        began.map { unsafe state == .discarded && region.isZeroed(byFillOf: $0) } ?? false
-      if !isZeroed, unsafe isUnfilled(region, pgoff) { return false }
-      pgoff += unsafe run(
-        region, region.pointee.backing, region.pointee.instance, from: pgoff, atMost: end - pgoff)
+        began.map { unsafe look.region == .discarded && region.isZeroed(byFillOf: $0) } ?? false
+      if !isZeroed, unsafe isUnfilled(region, look) { return false }
+      pgoff += unsafe run(of: look, region, backing, from: pgoff, atMost: end - pgoff)
     }
     return true
   }
@@ -189,19 +192,16 @@ extension Reader {
     let count = unsafe region.pointee.states.count
     let granule = unsafe region.pointee.granule
     let first = unsafe region.pointee.firstPgoff
+    let backing = unsafe region.pointee.backing
     var page: UInt64 = 0
     while page < count {
-      guard unsafe isUnfilled(region, first + page) else {
-        page += 1
+      let look = unsafe look(region, backing, first + page)
+      let length = unsafe run(
+        of: look, region, backing, from: first + page, atMost: min(16384, count - page))
+      guard unsafe isUnfilled(region, look) else {
+        page += length
         continue
       }
-      let most = min(16384, count - page)
-      var length: UInt64 = 0
-      repeat {
-        length += unsafe run(
-          region, region.pointee.backing, region.pointee.instance, from: first + page + length,
-          atMost: most - length)
-      } while unsafe length < most && isUnfilled(region, first + page + length)
       let start = unsafe region.address(of: page)
       let result = calls.poison(start, length: length * granule)
       let done = result.succeeded ? length : result.done > 0 ? UInt64(result.done) / granule : 0

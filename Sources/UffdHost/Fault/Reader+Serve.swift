@@ -65,65 +65,64 @@ extension Reader {
   /// What the first page needs, and how many pages need the same.
   private mutating func judge(_ question: UnsafeMutablePointer<Question>) -> (FaultAction, UInt64) {
     if unsafe question.pointee.isGivenUp { return unsafe (.poison, question.pointee.count) }
-    let action = unsafe action(question, question.pointee.pgoff)
-    var length: UInt64 = 0
-    repeat {
-      length += unsafe alike(question, from: length)
-    } while unsafe length < question.pointee.count
-      && self.action(question, question.pointee.pgoff + length) == action
+    let pgoff = unsafe question.pointee.pgoff
+    var look = unsafe look(question, pgoff)
+    let action = unsafe action(question, pgoff, look)
+    var length = unsafe alike(question, look, action, from: 0)
+    while unsafe length < question.pointee.count {
+      look = unsafe self.look(question, pgoff + length)
+      if unsafe self.action(question, pgoff + length, look) != action { break }
+      length += unsafe alike(question, look, action, from: length)
+    }
     return (action, length)
   }
 
-  /// How many pages, one at least, are like the one at `offset` in all that an action depends on.
+  /// How many pages, one at least, need the same action as the one at `offset`, which looks like this.
   @inline(__always)
-  private func alike(_ question: UnsafeMutablePointer<Question>, from offset: UInt64) -> UInt64 {
+  private func alike(
+    _ question: UnsafeMutablePointer<Question>, _ look: PageLook, _ action: FaultAction,
+    from offset: UInt64
+  ) -> UInt64 {
     let count = unsafe question.pointee.count - offset
     guard count > 1, unsafe !question.takesAlong || question.isUnwanted else { return 1 }
-    return unsafe run(
-      question.pointee.region, question.pointee.backing, question.pointee.instance!,
-      from: question.pointee.pgoff + offset, atMost: count)
-  }
-
-  /// How many granules from `pgoff` on, one at least, are in the same state: in the region, in the backing, and
-  /// among the known zeroes.
-  @inline(never)
-  func run(
-    _ region: UnsafeMutablePointer<RegionRecord>?, _ backing: UnsafeMutablePointer<BackingRecord>?,
-    _ instance: UnsafeMutablePointer<InstanceRecord>, from pgoff: UInt64, atMost most: UInt64
-  ) -> UInt64 {
-    var length = most
-    if let region = unsafe region {
-      let states = unsafe region.pointee.states
-      let page = unsafe pgoff - region.pointee.firstPgoff
-      length = states.run(ofBits: states.bits(page), in: page..<(page + length))
-    }
-    if let states = unsafe backing?.pointee.states {
-      length = min(length, states.run(ofBits: states.bits(pgoff), in: pgoff..<(pgoff + length)))
-    }
-    if let zeroes = unsafe instance.pointee.zeroes {
-      let end = pgoff + length
-      length =
-        zeroes.contains(pgoff)
-        ? zeroes.known(from: pgoff, before: end) : zeroes.unknown(from: pgoff, before: end)
-    }
-    // Another thread may have changed a state since it was read.
-    return max(1, length)
+    let pgoff = unsafe question.pointee.pgoff + offset
+    let length = unsafe run(
+      of: look, question.pointee.region, question.pointee.backing, from: pgoff, atMost: count)
+    // Known zeroes are asked about what is to be filled alone: other memory may lie beyond the object.
+    guard action == .fill || action == .fillZero,
+      let zeroes = unsafe question.pointee.instance!.pointee.zeroes
+    else { return length }
+    let end = pgoff + length
+    return max(
+      1,
+      action == .fill
+        ? zeroes.unknown(from: pgoff, before: end) : zeroes.known(from: pgoff, before: end))
   }
 
   @inline(__always)
   mutating func action(_ question: UnsafeMutablePointer<Question>, _ pgoff: UInt64) -> FaultAction {
+    unsafe action(question, pgoff, look(question, pgoff))
+  }
+
+  @inline(__always)
+  private func look(_ question: UnsafeMutablePointer<Question>, _ pgoff: UInt64) -> PageLook {
+    unsafe look(question.pointee.region, question.pointee.backing, pgoff)
+  }
+
+  @inline(__always)
+  private func action(
+    _ question: UnsafeMutablePointer<Question>, _ pgoff: UInt64, _ look: PageLook
+  ) -> FaultAction {
     guard let region = unsafe question.pointee.region else {
       // A publish: only what is absent concerns it.
-      switch unsafe question.pointee.backing!.pointee.states.backing(pgoff) {
+      switch look.backing! {
       case .absent: return unsafe question.pointee.instance!.isKnownZero(pgoff) ? .fillZero : .fill
       case .filling: return .wait
       case .present, .punched: return .mapCached
       }
     }
-    let page = unsafe pgoff - region.pointee.firstPgoff
-    let state = unsafe region.pointee.states.region(page)
-    var action = unsafe decide(
-      question.pointee.kind, region.pointee.shape, state, region.backingState(page))
+    let state = look.region
+    var action = unsafe decide(question.pointee.kind, region.pointee.shape, state, look.backing)
     if action == .fill, unsafe question.pointee.instance!.isKnownZero(pgoff) { action = .fillZero }
     return unsafe question.pointee.wanted.contains(pgoff) ? action : action.forNobody(state)
   }

@@ -26,6 +26,7 @@ enum handed_scenario : int32_t {
   HANDED_BALLOON,   /* maps fresh memory over a part, is told to go on, reads zero there and content around it */
   HANDED_SIGBUS,    /* reading page 1 is SIGBUS, its neighbours are right */
   HANDED_CROWD,     /* a thread for each second page reads it */
+  HANDED_FAR,       /* mremap to far more than the object; many threads read zero side by side in the middle */
   HANDED_FAMILY,    /* forks twice, content there; a third fork reads SIGBUS, until there is room again */
 };
 
