@@ -13,7 +13,7 @@ struct BenchCase: Sendable {
     case path
     /// The handler's code with the kernel taken out.
     case language
-    /// From the command line to the first served fault.
+    /// The command with one page, from its start to its end.
     case start
   }
 

@@ -9,7 +9,7 @@ extension Command {
   /// The largest numbers that are accepted: beyond them a typing error is more likely than a wish.
   enum Limit {
     static let threads = 1024
-    static let readers = 256
+    static let readers = 64
     static let regions = 4096
     static let passes = 1_000_000
     static let deadlineSeconds: UInt64 = 1_000_000_000

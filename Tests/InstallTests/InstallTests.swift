@@ -11,7 +11,7 @@ import Testing
     let manifest = try String(contentsOfFile: tree.home + "/MANIFEST", encoding: .utf8)
     #expect(Set(manifest.split(separator: "\n").map(String.init)) == tree.files)
     for file in [
-      "bin/uffdhost", "include/uffd_plugin.h", "lib/pkgconfig/uffdhost.pc",
+      "bin/uffdhost", "include/uffd_plugin.h", "include/uffd_client.h", "lib/pkgconfig/uffdhost.pc",
       "lib/uffdhost/libAnonProvider.so", "lib/uffdhost/libShmemProvider.so",
       "lib/uffdhost/libHugetlbProvider.so", "lib/uffdhost/libswiftCore.so",
       "share/doc/uffdhost/kernel.md", "share/doc/uffdhost/serving.md",

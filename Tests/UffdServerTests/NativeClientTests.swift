@@ -57,6 +57,35 @@ struct NativeClientTests {
     }
   }
 
+  /// The fake server's second frame is what was sent in place of what was refused.
+  @Test("what the server does not take with one frame is not sent")
+  func fewDescriptors() {
+    let heard = NativeBox<[UInt16?]>([])
+    NativeScript.run { peer in
+      _ = peer.open(mostDescriptors: 4)
+      var counts: [UInt16?] = []
+      for id in [2, 3] as [UInt64] {
+        counts.append(NativeHeader(peer.frame())?.descriptors)
+        peer.write(NativeAnswers.done(session: 1, id: id))
+      }
+      heard.value = counts
+    } body: { client in
+      #expect(client.opened == ok && client.mostDescriptors == 4)
+      client.use(uffd: unsafe Glibc.open("/dev/null", O_RDONLY | O_CLOEXEC))
+      let backing = nativeDescriptor()
+      let backings = [Int32](repeating: backing.fd, count: 5)
+      let refused = NativeResult(
+        UFFD_CLIENT_USAGE,
+        "the server takes 4 descriptors with one call, and not 5 (the uffd is one of an attach's); "
+          + "add the regions of the other backings after it")
+      #expect(client.attach([huge], Array(backings[..<4])) == refused)
+      #expect(client.attach([huge], Array(backings[..<3])) == ok)
+      #expect(client.add([huge], backings) == refused)
+      #expect(client.add([huge], Array(backings[..<4])) == ok)
+    }
+    #expect(heard.value == [4, 4])
+  }
+
   private var huge: uffd_client_region {
     uffd_client_region(
       start: 0x7f00_4000_0000, length: 0x20_0000, offset: 0x40_0000, page_size: 0x20_0000,

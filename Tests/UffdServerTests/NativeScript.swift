@@ -40,9 +40,9 @@ final class NativePeer: Sendable {
   func hangUp() { shutdown(socket.fd, Int32(SHUT_RDWR)) }
 
   /// The client's first words, and the server's.
-  func open() -> [UInt8] {
+  func open(mostDescriptors: Int = NativeWire.mostDescriptors) -> [UInt8] {
     let opening = read(NativeWire.magic.count) + frame()
-    write(NativeHello.greeting(NativeRecords.object))
+    write(NativeHello.greeting(NativeRecords.object, mostDescriptors))
     return opening
   }
 }
@@ -91,6 +91,7 @@ struct NativeResult: Equatable, CustomStringConvertible {
   var capabilities: UInt64 { unsafe client.capabilities }
   var objectSize: UInt64 { unsafe client.object_size }
   var pageSize: UInt64 { unsafe client.page_size }
+  var mostDescriptors: UInt32 { unsafe client.max_descriptors }
   var session: UInt64 { unsafe client.session }
   var code: Int32 { unsafe client.code }
   var isDrained: Bool { unsafe client.is_drained != 0 }
@@ -103,8 +104,10 @@ struct NativeResult: Equatable, CustomStringConvertible {
       unsafe uffd_client_attach(
         &client, regions, UInt32(regions.count), backings, UInt32(backings.count)))
   }
-  func add(_ regions: [uffd_client_region]) -> NativeResult {
-    result(unsafe uffd_client_add(&client, regions, UInt32(regions.count), nil, 0))
+  func add(_ regions: [uffd_client_region], _ backings: [Int32] = []) -> NativeResult {
+    result(
+      unsafe uffd_client_add(
+        &client, regions, UInt32(regions.count), backings, UInt32(backings.count)))
   }
   func remove(_ start: UInt, _ length: UInt64, _ milliseconds: Int32) -> NativeResult {
     let start = unsafe UnsafeRawPointer(bitPattern: start)

@@ -209,6 +209,7 @@ struct uffd_client {
   uint64_t capabilities;  /* of the server: enum uffd_wire_capability */
   uint64_t object_size;   /* bytes of the server's object; 0: the server does not say, being an older one */
   uint64_t page_size;     /* of memory that can show it; 0: the same */
+  uint32_t max_descriptors; /* that the server takes with one call; an attach sends the uffd and the backings */
   uint64_t session;       /* how the server names this client in its log and its status; after the attach */
   int is_drained;
   int code;               /* errno of UFFD_CLIENT_SYSTEM, enum uffd_wire_code of UFFD_CLIENT_REFUSED */
@@ -668,6 +669,7 @@ static int uffd_client__agree(struct uffd_client *c) {
   c->capabilities = theirs.capabilities;
   c->object_size = said.object_size;
   c->page_size = said.page_size;
+  c->max_descriptors = theirs.max_descriptors;
   return UFFD_CLIENT_OK;
 }
 
@@ -863,12 +865,18 @@ static int uffd_client__hand_over(struct uffd_client *c, enum uffd_wire_kind kin
   uint32_t extra = kind == UFFD_WIRE_ATTACH ? 1 : 0;
   uint32_t header_size = (uint32_t)(sizeof(struct uffd_wire_header) + sizeof body);
   uint32_t room = (uint32_t)((UFFD_WIRE_MAX_FRAME - header_size) / sizeof *regions);
+  uint32_t most = UFFD_WIRE_MAX_DESCRIPTORS - extra;
   int result;
   if (c->uffd < 0) return uffd_client__fail(c, UFFD_CLIENT_USAGE, "there is no uffd to hand over");
-  if (count == 0 || count > room || backing_count > UFFD_WIRE_MAX_DESCRIPTORS - extra)
+  if (count == 0 || count > room || backing_count > most)
     return uffd_client__fail(c, UFFD_CLIENT_USAGE,
                              "one call takes 1 to %lu regions and up to %lu backings; add the others after it",
-                             (unsigned long)room, (unsigned long)(UFFD_WIRE_MAX_DESCRIPTORS - extra));
+                             (unsigned long)room, (unsigned long)most);
+  if (c->version != 0 && backing_count + extra > c->max_descriptors)
+    return uffd_client__fail(c, UFFD_CLIENT_USAGE,
+                             "the server takes %lu descriptors with one call, and not %lu (the uffd is one of "
+                             "an attach's); add the regions of the other backings after it",
+                             (unsigned long)c->max_descriptors, (unsigned long)(backing_count + extra));
   memset(&body, 0, sizeof body);
   body.size = (uint32_t)sizeof body;
   body.count = count;
