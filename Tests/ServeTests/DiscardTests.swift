@@ -89,7 +89,8 @@ struct DiscardTests {
     }
   }
 
-  @Test("a balloon storm while a prefetch goes on", arguments: both, ["anon", "shmem", "shmem-private"])
+  @Test(
+    "a balloon storm while a prefetch goes on", arguments: both, ["anon", "shmem", "shmem-private"])
   func prefetched(_ dialect: String, _ memory: String) async throws {
     var service = Service.of(memory, object: 64 << 20)
     // So that it lasts as long as the storm.

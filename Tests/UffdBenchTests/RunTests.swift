@@ -64,8 +64,9 @@ private func rows(_ document: PlainValue) throws -> [PlainValue] {
   let scratch = try Scratch()
   var job = Job()
   (job.subject, job.clients, job.operation) = (.hostExternal, 1, .zero)
-  (job.bytes, job.library) = (1 << 30, "anon")
-  job.parameters = [Parameter("pattern", "3"), Parameter("size", "1G")]
+  // Zeroes for more than half a minute: it must not end by itself before this test has its turn.
+  (job.bytes, job.library) = (16 << 30, "anon")
+  job.parameters = [Parameter("pattern", "3"), Parameter("size", "16G")]
   var options = Child.Options()
   options.environment["TMPDIR"] = scratch.path
   let outcome = try await Child.run([Checkout.uffdhost] + job.words, options) { child in

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a client asks for while something else of it is under way, or does to its memory far from what it handed over.
+// What a client asks for while something else of it is under way, and what it does far from the memory that it
+// handed over.
 
 import FaultInjection
 import Synchronization
