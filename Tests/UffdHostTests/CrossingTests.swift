@@ -102,8 +102,9 @@ struct CrossingTests {
   }
 
   /// Regions that come later, of a memfd that a client of another reader maps.
-  private static func crossing(isBroken: Bool) throws -> UInt64 {
+  private static func crossing(isBroken: Bool, hookMicroseconds: UInt64 = 0) throws -> UInt64 {
     let (scene, instance) = try scene(isBroken: isBroken)
+    scene.state[\.delay_us] = hookMicroseconds
     let (shared, other) = (try Shared(), try Shared())
     let (first, second) = unsafe (try shared.map(), try shared.map())
     let own = unsafe try other.map()
@@ -124,10 +125,12 @@ struct CrossingTests {
     return stale + more
   }
 
-  @Test("where two readers serve them, holes read zero")
-  func crossed() async {
-    await #expect(processExitsWith: .success) {
-      let stale = try Self.crossing(isBroken: false)
+  /// With a hook that takes its time the hole comes while content is on its way, and is filled with zeroes by the
+  /// other reader in the moment in which that content is there.
+  @Test("where two readers serve them, holes read zero", arguments: [0, 10, 20, 30, 40, 60, 100] as [UInt64])
+  func crossed(_ hookMicroseconds: UInt64) async {
+    await #expect(processExitsWith: .success) { [hookMicroseconds] in
+      let stale = try Self.crossing(isBroken: false, hookMicroseconds: hookMicroseconds)
       #expect(stale == 0, "\(stale) stale pages")
     }
   }

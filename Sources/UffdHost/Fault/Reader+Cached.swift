@@ -166,12 +166,19 @@ extension Reader {
     unsafe question.pointee.kind = .missing
     let rest = unsafe question.pointee.count > 1 ? split(question, at: 1) : nil
     let pgoff = unsafe question.pointee.pgoff
+    if unsafe backing.pointee.isForeign {
+      // Not claimed: see `zero`.
+      _ = unsafe backing.pointee.states.replace(pgoff, .present, with: .punched)
+      unsafe work(question)
+      if let rest = unsafe rest { unsafe work(rest) }
+      return
+    }
     // Claimed while the provider is told, so that nobody accounts the page anew before it has forgotten it.
     if unsafe backing.pointee.states.replace(pgoff, .present, with: .filling) {
       unsafe question.pointee.claimed = true
       unsafe question.pointee.claimedFrom = .punched
       let instance = unsafe question.pointee.instance!
-      if let discard = unsafe instance.pointee.discard, unsafe !backing.pointee.isForeign {
+      if let discard = unsafe instance.pointee.discard {
         if unsafe instance.pointee.isDirect {
           unsafe discard(instance.pointee.handle, pgoff, 1)
         } else {
@@ -210,6 +217,10 @@ extension Reader {
 
   /// Zeroes, for what the client gave back and for holes. Into a shared backing they are published like
   /// content, and accounted like it; else they go to the mapping alone.
+  ///
+  /// A hole of a client's file is claimed by nobody. Content may be on its way that was asked for before the hole was
+  /// made: its install finds that the page is not being filled any more. Were it being filled with zeroes in that
+  /// moment, the install would take that for its own claim. Two that zero one page do the same.
   mutating func zero(_ question: UnsafeMutablePointer<Question>) {
     guard let region = unsafe question.pointee.region else { return unsafe end(question) }
     guard unsafe ensureBuffers(region.pointee.granule) else {
@@ -223,7 +234,8 @@ extension Reader {
       let page = unsafe question.pointee.pgoff - region.pointee.firstPgoff
       let state =
         unsafe region.backingState(page) == .punched ? BackingPage.punched : .absent
-      guard unsafe claim(question, from: state) else { return }
+      let isLoose = unsafe state == .punched && question.pointee.backing?.pointee.isForeign == true
+      if !isLoose, unsafe !claim(question, from: state) { return }
     }
     unsafe installZeroes(question)
   }

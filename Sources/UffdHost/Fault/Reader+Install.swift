@@ -43,6 +43,14 @@ extension Reader {
       let pgoff = unsafe question.pointee.pgoff
       unsafe question.pointee.backing!.pointee.states.replace(
         pgoff..<(pgoff + settled), .filling, with: .present)
+    } else if unsafe question.pointee.isZero, unsafe publishes(question),
+      let backing = unsafe question.pointee.backing,
+      unsafe question.pointee.region?.pointee.shape.shared == true
+    {
+      // A hole of a client's file, which was not claimed for this.
+      let pgoff = unsafe question.pointee.pgoff
+      unsafe backing.pointee.states.replace(
+        pgoff..<(pgoff + settled), .punched, with: .present)
     }
     exclusion.endInstall()
 
