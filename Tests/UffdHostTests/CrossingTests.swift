@@ -127,7 +127,9 @@ struct CrossingTests {
 
   /// With a hook that takes its time the hole comes while content is on its way, and is filled with zeroes by the
   /// other reader in the moment in which that content is there.
-  @Test("where two readers serve them, holes read zero", arguments: [0, 10, 20, 30, 40, 60, 100] as [UInt64])
+  @Test(
+    "where two readers serve them, holes read zero",
+    arguments: [0, 10, 20, 30, 40, 60, 100] as [UInt64])
   func crossed(_ hookMicroseconds: UInt64) async {
     await #expect(processExitsWith: .success) { [hookMicroseconds] in
       let stale = try Self.crossing(isBroken: false, hookMicroseconds: hookMicroseconds)

@@ -218,9 +218,9 @@ extension Reader {
   /// Zeroes, for what the client gave back and for holes. Into a shared backing they are published like
   /// content, and accounted like it; else they go to the mapping alone.
   ///
-  /// A hole of a client's file is claimed by nobody. Content may be on its way that was asked for before the hole was
-  /// made: its install finds that the page is not being filled any more. Were it being filled with zeroes in that
-  /// moment, the install would take that for its own claim. Two that zero one page do the same.
+  /// A hole of a client's file is claimed by nobody. Content may be on its way that was asked for before the
+  /// hole was made: its install finds that the page is not being filled any more. Were it being filled with zeroes
+  /// in that moment, the install would take that for its own claim. Two that zero one page do the same.
   mutating func zero(_ question: UnsafeMutablePointer<Question>) {
     guard let region = unsafe question.pointee.region else { return unsafe end(question) }
     guard unsafe ensureBuffers(region.pointee.granule) else {
