@@ -7,7 +7,8 @@ import Testing
 
 @testable import UffdHost
 
-private var isOptimised: Bool {
+/// Whether this is a release build.
+var isOptimised: Bool {
   #if DEBUG
     false
   #else
