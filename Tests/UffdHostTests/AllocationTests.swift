@@ -7,18 +7,9 @@ import Testing
 
 @testable import UffdHost
 
-/// Whether this is a release build.
-var isOptimised: Bool {
-  #if DEBUG
-    false
-  #else
-    true
-  #endif
-}
-
 @Suite(
   "Allocations", .serialized,
-  .enabled(if: isOptimised, "only a release build shows what a release build does"),
+  .enabled(if: Machine.isOptimised, "only a release build shows what a release build does"),
   .enabled(if: Machine.hasUserfaultfd, "no userfaultfd can be opened"),
   .enabled(if: Compiler.isThere, "there is no cc to compile the counting allocator"))
 struct AllocationTests {

@@ -137,7 +137,7 @@ struct BackgroundFillTests {
     await #expect(processExitsWith: .success) { [scenario, rate] in
       let scene = try Scene(.parallel, .with { $0.fillRate = rate })
       let pages: UInt64 = 1000
-      let instance = try ClientPrefetchTests.open(scene, pages: pages)
+      let instance = try scene.openForClients(pages: pages)
       let scenario = handed_scenario(rawValue: scenario)
       for delay in [0, 2000] as [UInt32] {
         let handed = try Handed(instance, scenario, pages: pages)

@@ -17,7 +17,7 @@ struct ClientChangeTests {
   func leftAlone() async {
     await #expect(processExitsWith: .success) {
       let scene = try Scene(.blocking)
-      let instance = try ClientPrefetchTests.open(scene, pages: 64)
+      let instance = try scene.openForClients(pages: 64)
       let handed = try Handed(instance, HANDED_WAIT)
       handed.go()
       // A hook that hangs keeps its pages from being there.
@@ -52,7 +52,7 @@ struct ClientChangeTests {
   func farBeyond(_ table: TestTable, _ readers: Int) async {
     await #expect(processExitsWith: .success) { [table, readers] in
       let scene = try Scene(table, .with { $0.readers = readers })
-      let instance = try ClientPrefetchTests.open(scene, pages: 64)
+      let instance = try scene.openForClients(pages: 64)
       let handed = try Handed(instance, HANDED_FAR)
       handed.go()
       #expect(handed.wait() == 0, "the line of handed.c less one")

@@ -15,15 +15,6 @@ import UffdPluginABI
   .enabled(if: Machine.hasUserfaultfd, "no userfaultfd can be opened"),
   .enabled(if: Compiler.isThere, "there is no cc to compile the tests' provider"))
 struct ClientPrefetchTests {
-  static func open(_ scene: Scene, pages: UInt64) throws -> Instance {
-    try scene.host.openForClients(
-      scene.provider,
-      parameters: [
-        Parameter("memory", "anon"), Parameter("granule", "4096"),
-        Parameter("size", "\(pages * 4096)"), Parameter("seed", "1"),
-      ])
-  }
-
   @Test(
     "what one client touched raises no fault in the next",
     arguments: [HANDED_ANON, HANDED_SHARED, HANDED_PRIVATE].map(\.rawValue),
@@ -31,7 +22,7 @@ struct ClientPrefetchTests {
   func replayed(_ memory: Int32, _ table: TestTable) async {
     await #expect(processExitsWith: .success) { [memory, table] in
       let scene = try Scene(table)
-      let instance = try Self.open(scene, pages: 200)
+      let instance = try scene.openForClients(pages: 200)
       let memory = handed_memory(rawValue: memory)
       let recording = try Recording(instance)
       let first = try Handed(instance, HANDED_TOUCH, memory, pages: 200, recording: recording)
@@ -59,7 +50,7 @@ struct ClientPrefetchTests {
   func part() async {
     await #expect(processExitsWith: .success) {
       let scene = try Scene()
-      let instance = try Self.open(scene, pages: 64)
+      let instance = try scene.openForClients(pages: 64)
       let handed = try Handed(instance, HANDED_WAIT)
       handed.go()
       let prefetch = handed.client.prefetch([60..<1000, 3..<7, 5..<8])
@@ -81,7 +72,7 @@ struct ClientPrefetchTests {
       let scene = try Scene(table)
       if table == .blocking { scene.state[\.delay_us] = 50 }
       for pages in [64, 3000] as [UInt64] {
-        let instance = try Self.open(scene, pages: pages)
+        let instance = try scene.openForClients(pages: pages)
         for delay in [0, 300, 2000] as [UInt32] {
           let handed = try Handed(
             instance, handed_scenario(rawValue: scenario), pages: pages)
@@ -103,7 +94,7 @@ struct ClientPrefetchTests {
   func ended() async {
     await #expect(processExitsWith: .success) {
       let scene = try Scene(.blocking)
-      let instance = try Self.open(scene, pages: 50_000)
+      let instance = try scene.openForClients(pages: 50_000)
       scene.state[\.delay_us] = 200
       scene.state[\.most] = 4
       func begin() throws -> (Handed, Prefetch) {
@@ -143,7 +134,7 @@ struct ClientPrefetchTests {
   func failing() async {
     await #expect(processExitsWith: .success) {
       let scene = try Scene()
-      let instance = try Self.open(scene, pages: 64)
+      let instance = try scene.openForClients(pages: 64)
       scene.state[\.fail_pgoff] = 2
       scene.state[\.fail_status] = UInt64(uffd_status.gone.rawValue)
       scene.state[\.fail_times] = .max
@@ -162,7 +153,7 @@ struct ClientPrefetchTests {
   func forked() async {
     await #expect(processExitsWith: .success) {
       let scene = try Scene()
-      let instance = try Self.open(scene, pages: 64)
+      let instance = try scene.openForClients(pages: 64)
       let recording = try Recording(instance)
       let handed = try Handed(instance, HANDED_FORK, recording: recording)
       handed.go()

@@ -10,79 +10,17 @@ import UffdPluginABI
 
 @testable import UffdHost
 
-/// A process that handed its memory over, as a client of a scene.
-@safe final class Handed: Sendable {
-  private let process: handed
-  let client: Client
-  private let ends: Ends
-
-  static let allEvents: UInt64 = 0b100_1110
-
-  init(
-    _ instance: Instance, _ scenario: handed_scenario, _ memory: handed_memory = HANDED_ANON,
-    pages: UInt64 = 64, features: UInt64 = Handed.allEvents, recording: Recording? = nil
-  ) throws {
-    var process = handed()
-    guard unsafe handed_start(&process, memory, scenario, pages, features, 1) == 0 else {
-      throw Trouble("a client process cannot be started")
-    }
-    self.process = process
-    let region = ClientRegion(
-      start: process.start, length: process.length, offset: 0,
-      sharing: memory == HANDED_SHARED ? .shared : .private, isMinor: memory != HANDED_ANON,
-      backing: memory == HANDED_ANON ? nil : 0)
-    let ends = Ends()
-    client = try Client(
-      ClientPlan(
-        instance, [region], process.memfd >= 0 ? [Descriptor(owning: process.memfd)] : []),
-      ClientIdentity(
-        pid: process.pid, uid: 0, gid: 0, pidfd: Descriptor(owning: process.pidfd), dialect: "test"),
-      uffd: Descriptor(owning: process.uffd), recording: recording,
-      onEnd: { client, end in ends.list.withLock { $0.append((client.id, end)) } })
-    self.ends = ends
-  }
-
-  final class Ends: Sendable {
-    let list = Mutex<[(UInt64, Client.End)]>([])
-  }
-
-  func go() { unsafe withUnsafePointer(to: process) { unsafe handed_go($0) } }
-  func awaitWord() { unsafe withUnsafePointer(to: process) { unsafe handed_await_word($0) } }
-  func wait(seconds: UInt32 = 20) -> Int32 {
-    unsafe withUnsafePointer(to: process) { unsafe handed_wait($0, seconds) }
-  }
-
-  /// How the client ended, within some seconds; nil: it did not.
-  func end(seconds: UInt64 = 5) -> Client.End? {
-    let limit = monotonicNanoseconds() + seconds * 1_000_000_000
-    while monotonicNanoseconds() < limit {
-      if let end = ends.list.withLock({ $0.first { $0.0 == client.id }?.1 }) { return end }
-      sleepBriefly()
-    }
-    return nil
-  }
-}
-
 @Suite(
   "Clients of the core",
   .enabled(if: Machine.hasUserfaultfd, "no userfaultfd can be opened"),
   .enabled(if: Compiler.isThere, "there is no cc to compile the tests' provider"))
 struct ClientTests {
-  private static func open(_ scene: Scene, pages: UInt64 = 64) throws -> Instance {
-    try scene.host.openForClients(
-      scene.provider,
-      parameters: [
-        Parameter("memory", "anon"), Parameter("granule", "4096"),
-        Parameter("size", "\(pages * 4096)"), Parameter("seed", "1"),
-      ])
-  }
-
   /// Plays one scenario to its end; the memory must have been right and the client be gone after it.
   private static func play(
     _ scenario: Int32, _ memory: Int32, _ table: TestTable = .parallel, readers: Int = 1
   ) throws {
     let scene = try Scene(table, .with { $0.readers = readers })
-    let instance = try open(scene)
+    let instance = try scene.openForClients()
     let handed = try Handed(
       instance, handed_scenario(rawValue: scenario), handed_memory(rawValue: memory))
     handed.go()
@@ -124,7 +62,7 @@ struct ClientTests {
       let scene = try Scene(table, .with { if !takesAlong { $0.faultAround = .off } })
       if table != .parallel { scene.state[\.delay_us] = takesAlong ? 300 : 1 }
       let pages: UInt64 = takesAlong ? 40_000 : 4_000
-      let instance = try Self.open(scene, pages: pages)
+      let instance = try scene.openForClients(pages: pages)
       let handed = try Handed(instance, HANDED_RACE, pages: pages)
       handed.go()
       #expect(handed.wait(seconds: 50) == 0, "the line of handed.c less one")
@@ -139,7 +77,7 @@ struct ClientTests {
     try Machine.needPoison()
     await #expect(processExitsWith: .success) {
       let scene = try Scene(.parallel, .with { $0.mostOfFamily = 3 })
-      let instance = try Self.open(scene)
+      let instance = try scene.openForClients()
       let handed = try Handed(instance, HANDED_FAMILY)
       handed.go()
       #expect(handed.wait() == 0, "the line of handed.c less one")
@@ -155,7 +93,7 @@ struct ClientTests {
   func unwatched() async {
     await #expect(processExitsWith: .success) {
       let scene = try Scene()
-      let instance = try Self.open(scene)
+      let instance = try scene.openForClients()
       let region = ClientRegion(
         start: 1 << 30, length: 4096, offset: 0, sharing: .private, isMinor: false, backing: nil)
       let plan = try ClientPlan(instance, [region], [])
@@ -177,7 +115,7 @@ struct ClientTests {
   func madeForFork() async {
     await #expect(processExitsWith: .success) {
       let scene = try Scene()
-      let instance = try Self.open(scene)
+      let instance = try scene.openForClients()
       var process = handed()
       let started = unsafe handed_start(
         &process, HANDED_ANON, HANDED_FAMILY, 64, Handed.allEvents, 1)
@@ -210,7 +148,7 @@ struct ClientTests {
   func unmapped() async {
     await #expect(processExitsWith: .success) {
       let scene = try Scene(.blocking)
-      let instance = try Self.open(scene)
+      let instance = try scene.openForClients()
       scene.state[\.gate_pgoff] = 2
       let handed = try Handed(instance, HANDED_UNMAP)
       handed.go()
@@ -228,7 +166,7 @@ struct ClientTests {
   func poisoned() async {
     await #expect(processExitsWith: .success) {
       let scene = try Scene()
-      let instance = try Self.open(scene)
+      let instance = try scene.openForClients()
       scene.state[\.fail_pgoff] = 2
       scene.state[\.fail_status] = UInt64(uffd_status.gone.rawValue)
       scene.state[\.fail_times] = .max
@@ -248,7 +186,7 @@ struct ClientTests {
           $0.onError = .kill
           $0.faultAround = .off
         })
-      let instance = try Self.open(scene)
+      let instance = try scene.openForClients()
       let other = try Handed(instance, HANDED_WAIT)
       other.go()
       scene.state[\.fail_pgoff] = 2
@@ -269,7 +207,7 @@ struct ClientTests {
   func drained(_ memory: Int32) async {
     await #expect(processExitsWith: .success) { [memory] in
       let scene = try Scene()
-      let instance = try Self.open(scene, pages: 3000)
+      let instance = try scene.openForClients(pages: 3000)
       let handed = try Handed(
         instance, HANDED_WAIT, handed_memory(rawValue: memory), pages: 3000)
       handed.go()
@@ -288,7 +226,7 @@ struct ClientTests {
   func replaced() async {
     await #expect(processExitsWith: .success) {
       let scene = try Scene()
-      let instance = try Self.open(scene)
+      let instance = try scene.openForClients()
       let handed = try Handed(instance, HANDED_BALLOON, features: 0b1000)
       handed.go()
       handed.awaitWord()
@@ -303,7 +241,7 @@ struct ClientTests {
   func cutShort() async {
     await #expect(processExitsWith: .success) {
       let scene = try Scene(.blocking)
-      let instance = try Self.open(scene)
+      let instance = try scene.openForClients()
       // Every fill hangs.
       scene.state[\.gate_pgoff] = .max
       let handed = try Handed(instance, HANDED_SIGBUS)
@@ -322,7 +260,7 @@ struct ClientTests {
   func gone() async {
     await #expect(processExitsWith: .success) {
       let scene = try Scene()
-      let instance = try Self.open(scene)
+      let instance = try scene.openForClients()
       let executing = try Handed(instance, HANDED_EXEC)
       executing.go()
       #expect(executing.end() == .gone)
@@ -340,7 +278,7 @@ struct ClientTests {
   func detached() async {
     await #expect(processExitsWith: .success) {
       let scene = try Scene()
-      let instance = try Self.open(scene)
+      let instance = try scene.openForClients()
       let handed = try Handed(instance, HANDED_WAIT)
       handed.go()
       handed.client.detach()
@@ -356,7 +294,7 @@ struct ClientTests {
   func refused() async {
     await #expect(processExitsWith: .success) {
       let scene = try Scene()
-      let instance = try Self.open(scene)
+      let instance = try scene.openForClients()
       let page: UInt64 = 4096
       let good = ClientRegion(start: 1 << 30, length: 8 * page, offset: 0)
       var bad: [([ClientRegion], String)] = [([], "no regions")]

@@ -22,15 +22,6 @@ struct ScarcityTests {
     func has(_ part: String) -> Bool { list.withLock { $0.contains { $0.contains(part) } } }
   }
 
-  private static func open(_ scene: Scene, pages: UInt64 = 64) throws -> Instance {
-    try scene.host.openForClients(
-      scene.provider,
-      parameters: [
-        Parameter("memory", "anon"), Parameter("granule", "4096"),
-        Parameter("size", "\(pages * 4096)"), Parameter("seed", "1"),
-      ])
-  }
-
   @Test(
     "a forked child that cannot be watched is tried again, and waits for its pages until then",
     arguments: [ENOSPC, ENOMEM])
@@ -38,7 +29,7 @@ struct ScarcityTests {
     await #expect(processExitsWith: .success) { [error] in
       let lines = Lines()
       let scene = try Scene(.parallel, .with { $0.log = lines.sink })
-      let instance = try Self.open(scene)
+      let instance = try scene.openForClients()
       let handed = try Handed(instance, HANDED_FORK)
       // The first child's, at once and when it is tried again; then its child's.
       fault_inject_watches(4, error)
@@ -57,7 +48,7 @@ struct ScarcityTests {
   func watchedNever() async {
     await #expect(processExitsWith: .success) {
       let scene = try Scene()
-      let instance = try Self.open(scene)
+      let instance = try scene.openForClients()
       fault_inject_watches(1, ENOSPC)
       do {
         _ = try Handed(instance, HANDED_SLEEP)
@@ -79,7 +70,7 @@ struct ScarcityTests {
   func readByFlag(_ scenario: Int32) async {
     await #expect(processExitsWith: .success) { [scenario] in
       let scene = try Scene()
-      let instance = try Self.open(scene)
+      let instance = try scene.openForClients()
       fault_forget_nowait()
       let handed = try Handed(instance, handed_scenario(rawValue: scenario))
       // Of the client's uffd, and of one of ours: it is the kernel that is too old, and not this uffd.
@@ -95,7 +86,7 @@ struct ScarcityTests {
   func clearsFlag() async {
     await #expect(processExitsWith: .success) {
       let scene = try Scene()
-      let instance = try Self.open(scene)
+      let instance = try scene.openForClients()
       fault_forget_nowait()
       let (handed, other) = (try Handed(instance, HANDED_TOUCH), try Handed(instance, HANDED_TOUCH))
       let flags = fcntl(handed.client.uffd.fd, F_GETFL)
@@ -111,8 +102,7 @@ struct ScarcityTests {
 
   @Test(
     "of one client so many faults are open, the others ask again, and there is room for a neighbour",
-    .enabled(if: isOptimised, "eight thousand threads have no room beside the other tests")
-  )
+    .enabled(if: Machine.isOptimised, "eight thousand threads have no room beside the other tests"))
   func crowd() async {
     await #expect(processExitsWith: .success) {
       let lines = Lines()
@@ -125,7 +115,7 @@ struct ScarcityTests {
         })
       let most = UInt64(QuestionTable.mostOfClient)
       let pages = 2 * (most + 100)
-      let instance = try Self.open(scene, pages: pages)
+      let instance = try scene.openForClients(pages: pages)
       let crowd = try Handed(instance, HANDED_CROWD, pages: pages)
       let neighbour = try Handed(instance, HANDED_TOUCH)
       // The one worker sleeps in the first fault; the others wait for it.

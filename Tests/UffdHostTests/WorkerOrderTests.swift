@@ -79,7 +79,7 @@ struct WorkerOrderTests {
   func quiet() async {
     await #expect(processExitsWith: .success) {
       let scene = try Scene(.blocking, .with { $0.faultAround = .off })
-      let instance = try ClientPrefetchTests.open(scene, pages: 800)
+      let instance = try scene.openForClients(pages: 800)
       let region = try instance.map()
       let handed = try Handed(instance, HANDED_TOUCH, pages: 1)
       scene.state[\.delay_us] = 20_000

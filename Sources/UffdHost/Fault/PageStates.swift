@@ -202,7 +202,7 @@ enum BackingPage: UInt8, CaseIterable {
 extension RegionPage {
   /// Of two bits.
   @inline(__always)
-  init(bits: UInt8) {
+  fileprivate init(bits: UInt8) {
     switch bits {
     case 0: self = .unmapped
     case 1: self = .mapped
@@ -215,7 +215,7 @@ extension RegionPage {
 extension BackingPage {
   /// Of two bits.
   @inline(__always)
-  init(bits: UInt8) {
+  fileprivate init(bits: UInt8) {
     switch bits {
     case 0: self = .absent
     case 1: self = .filling

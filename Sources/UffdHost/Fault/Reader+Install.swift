@@ -296,8 +296,22 @@ extension Reader {
     case .areContent:
       unsafe unclaim(question)
       unsafe mapCached(question)
-    case .refused: unsafe giveUpFirst(question, .stray)
+    case .refused:
+      // A hole that another reader has zeroed is no stray page.
+      if unsafe question.pointee.isZero, unsafe isPublished(question) {
+        return unsafe work(question)
+      }
+      unsafe giveUpFirst(question, .stray)
     }
+  }
+
+  /// Whether the question's first page is published, also where another reader is about to note it: it has when
+  /// it lets others read.
+  private mutating func isPublished(_ question: UnsafeMutablePointer<Question>) -> Bool {
+    exclusion.beginReading()
+    defer { exclusion.endReading() }
+    return unsafe question.pointee.backing?.pointee.states.backing(question.pointee.pgoff)
+      == .present
   }
 
   /// Whether something is mapped at an address of hugetlb memory where COPY said EEXIST. The page map of a

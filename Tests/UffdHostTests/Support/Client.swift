@@ -127,6 +127,14 @@ enum Machine {
   static let hasUserfaultfd = (try? Userfaultfd(wanted: [])) != nil
   static let hasPoison = (try? Userfaultfd(wanted: []))?.offered.contains(.poison) == true
   static let isRoot = geteuid() == 0
+  /// Whether this is a release build.
+  static var isOptimised: Bool {
+    #if DEBUG
+      false
+    #else
+      true
+    #endif
+  }
 
   /// Free huge pages of 2 MiB that nobody has reserved.
   static var freeHugePages: Int {

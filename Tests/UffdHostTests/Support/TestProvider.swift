@@ -130,6 +130,16 @@ struct Scene {
     state = try TestState(of: path)
   }
 
+  /// An instance for clients, of so many pages of 4 KiB.
+  func openForClients(pages: UInt64 = 64) throws -> Instance {
+    try host.openForClients(
+      provider,
+      parameters: [
+        Parameter("memory", "anon"), Parameter("granule", "4096"),
+        Parameter("size", "\(pages * 4096)"), Parameter("seed", "1"),
+      ])
+  }
+
   func open(_ parameters: (String, String)...) throws -> Instance {
     try host.open(provider, parameters: parameters.map { Parameter($0, $1) })
   }
